@@ -1,0 +1,251 @@
+import { z } from 'zod'
+
+const milliseconds = z.number().int().nonnegative()
+const positive = z.number().int().positive()
+const name = z.string().min(1)
+
+const kafka = z.strictObject({
+  brokers: z
+    .array(name)
+    .min(1)
+    .default(['127.0.0.1:9092'])
+    .describe('host:port of the bootstrap brokers'),
+  clientId: name.default('freshet'),
+  topicPrefix: name
+    .regex(/^[a-zA-Z0-9._-]+$/)
+    .default('freshet')
+    .describe('first part of every topic and group name'),
+  partitions: positive
+    .max(1024)
+    .default(4)
+    .describe('partitions of events and examples; fixed once the topics exist'),
+  replicationFactor: positive.default(1),
+  compression: z
+    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .default('none')
+    .describe('codec of what freshet produces; every codec can be read'),
+  tls: z
+    .strictObject({
+      enabled: z.boolean().default(false),
+      caFile: z.string().optional(),
+      certFile: z.string().optional(),
+      keyFile: z.string().optional(),
+      rejectUnauthorized: z.boolean().default(true),
+    })
+    .prefault({}),
+  sasl: z
+    .strictObject({
+      mechanism: z.enum(['none', 'plain', 'scram-sha-256', 'scram-sha-512']).default('none'),
+      username: z.string().default(''),
+      password: z.string().default('').meta({ secret: true }),
+    })
+    .prefault({}),
+  sessionTimeoutMs: positive.default(6_000),
+  heartbeatIntervalMs: positive.default(500),
+  rebalanceTimeoutMs: positive.default(3_000),
+  requestTimeoutMs: positive.default(10_000),
+  transactionTimeoutMs: positive.default(10_000),
+})
+
+const redis = z.strictObject({
+  url: z
+    .string()
+    .default('redis://127.0.0.1:6379')
+    .describe('redis:// or rediss:// (TLS); several, separated by commas, for a cluster')
+    .meta({ secret: true }),
+  cluster: z.boolean().default(false),
+  username: z.string().optional(),
+  password: z.string().optional().meta({ secret: true }),
+  caFile: z.string().optional(),
+  keyPrefix: z.string().default('').describe('put in front of every key, outside the hash tag'),
+  commandTimeoutMs: positive.default(2_000),
+})
+
+const fieldMapping = z.union([
+  z.string().describe('path into the record, e.g. `user.id` or `items[].id`'),
+  z.strictObject({
+    path: z.string(),
+    unit: z.enum(['ms', 's', 'us', 'ns', 'iso']).default('ms'),
+    default: z.union([z.string(), z.number()]).optional(),
+  }),
+  z.strictObject({ constant: z.union([z.string(), z.number()]) }),
+])
+
+const source = z.strictObject({
+  topic: name,
+  record: z.enum(['impression', 'click']),
+  format: z
+    .enum(['json', 'avro', 'auto'])
+    .default('auto')
+    .describe('auto: by the `content-type` header, JSON without one'),
+  schemaFile: z
+    .string()
+    .optional()
+    .describe('Avro schema of the values, for formats without a known fingerprint'),
+  fields: z
+    .record(z.string(), fieldMapping)
+    .default({})
+    .describe('freshet field -> where it comes from; unnamed fields keep their own name'),
+})
+
+const feature = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('categorical'),
+    name,
+    buckets: positive.default(1024),
+    dim: positive.max(1024).default(16),
+  }),
+  z.strictObject({
+    kind: z.literal('numeric'),
+    name,
+    transform: z.enum(['none', 'log1p']).default('none'),
+    mean: z.number().default(0),
+    deviation: z.number().positive().default(1),
+  }),
+  z.strictObject({ kind: z.literal('dense'), name, dim: positive.max(4096) }),
+])
+
+const tower = z.strictObject({
+  features: z.array(feature).default([]),
+  hidden: positive.max(4096).default(64),
+})
+
+const model = z.strictObject({
+  dim: positive.max(1024).default(64).describe('dimension of ID rows and of both output vectors'),
+  temperature: z.number().positive().default(0.2),
+  user: tower.prefault({}),
+  item: tower.prefault({}),
+  seed: z.number().int().nonnegative().default(17),
+  engine: z
+    .enum(['onnx', 'typescript'])
+    .default('onnx')
+    .describe('onnx: onnxruntime; typescript: the slow oracle'),
+})
+
+const learner = z.strictObject({
+  onlineRows: z.enum(['user', 'user+item']).default('user+item'),
+  optimizer: z.enum(['sgd', 'adagrad']).default('sgd'),
+  learningRate: z.number().positive().default(0.05),
+  batchMax: positive.default(256).describe('examples a micro-batch'),
+  negatives: positive.default(512).describe('sampled negatives a micro-batch'),
+  popularityShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.75)
+    .describe('share of negatives drawn by decayed popularity; the rest uniformly'),
+  popularityHalfLifeMs: positive.default(86_400_000),
+  syncMs: positive.default(200).describe('how often user rows and item overrides are published'),
+  syncExamples: positive.default(2_000).describe('and at the latest after so many examples'),
+  skewEpsilon: z
+    .number()
+    .nonnegative()
+    .default(0.001)
+    .describe('an item is overridden when 1 - cosine(indexed, now) exceeds this'),
+  checkpointMs: positive.default(10_000),
+  gradientNormMax: z
+    .number()
+    .positive()
+    .default(5)
+    .describe('gradient of one row is scaled down to this norm'),
+  rowNormMax: z.number().positive().default(10),
+  userRowsMax: positive.default(5_000_000),
+  itemRowsMax: positive.default(2_000_000),
+  expireAfterMs: positive.default(90 * 86_400_000),
+  admitAfterUsers: positive.default(1),
+  admitAfterItems: positive.default(2),
+  examplesPerUserPerMinuteMax: positive.default(120),
+  evaluationSample: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('share of examples, chosen by hash, that progressive recall scores'),
+  evaluationsPerSecondMax: positive.default(1_000).describe('live only; at most so many a second'),
+})
+
+const recall = z.strictObject({
+  kMax: positive.default(1_000),
+  inFlightMax: positive.default(1_024),
+  redisDeadlineMs: positive.default(50),
+  rowCacheMax: positive
+    .default(100_000)
+    .describe('last known user rows, served as DEGRADED while Redis is away'),
+  rowCacheMs: milliseconds
+    .default(0)
+    .describe('rows younger than this are not read again; adds to the visible delay'),
+  defaultTimeoutMs: positive.default(1_000),
+  excludeRecentClicks: z.boolean().default(true),
+})
+
+export const configSchema = z
+  .strictObject({
+    kafka: kafka.prefault({}),
+    redis: redis.prefault({}),
+    stateDir: name.default('.freshet/state').describe('checkpoints, cut logs'),
+    artifacts: z
+      .strictObject({ dir: name.default('.freshet/artifacts') })
+      .prefault({})
+      .describe('generations'),
+    sources: z
+      .record(z.string(), source)
+      .default({})
+      .describe('further topics of your own that ingest reads, by name'),
+    ingest: z
+      .strictObject({
+        futureSkewMs: milliseconds
+          .default(60_000)
+          .describe('an event later than its record by more than this is a dead letter'),
+        alignMs: milliseconds
+          .default(60_000)
+          .describe('how far in event time a source may run ahead of another in a backlog'),
+        idleMs: positive
+          .default(2_000)
+          .describe('a source silent for this long no longer holds the others back'),
+        heartbeatMs: positive.default(1_000),
+        recordBytesMax: positive.default(1_000_000),
+        bufferedRecordsMax: positive.default(20_000),
+      })
+      .prefault({}),
+    joiner: z
+      .strictObject({
+        windowMs: positive
+          .default(30 * 60_000)
+          .describe('how long after its impression a click still counts'),
+        graceMs: milliseconds
+          .default(5 * 60_000)
+          .describe('disorder in the log, in event time, that loses nothing'),
+        openImpressionsMax: positive
+          .default(1_000_000)
+          .describe('requests kept open a partition; beyond, the oldest by offset goes'),
+        clicksPerRequestMax: positive.default(1_000),
+        transactionMaxMs: positive.default(50),
+        transactionMaxRecords: positive.default(5_000),
+      })
+      .prefault({}),
+    model: model.prefault({}),
+    learner: learner.prefault({}),
+    recall: recall.prefault({}),
+    generations: z.strictObject({ keep: positive.default(3) }).prefault({}),
+    metrics: z
+      .strictObject({
+        enabled: z.boolean().default(true),
+        host: name.default('127.0.0.1'),
+        port: z.number().int().min(0).max(65_535).default(9_464).describe('0: any free port'),
+      })
+      .prefault({}),
+    log: z
+      .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
+      .prefault({}),
+  })
+  .refine((c) => c.kafka.heartbeatIntervalMs * 3 <= c.kafka.sessionTimeoutMs, {
+    path: ['kafka', 'heartbeatIntervalMs'],
+    message: 'must be at most a third of sessionTimeoutMs',
+  })
+  .refine((c) => c.ingest.alignMs <= c.joiner.graceMs, {
+    path: ['ingest', 'alignMs'],
+    message: 'must be at most joiner.graceMs, or a replay would make clicks late',
+  })
+
+export type Config = z.infer<typeof configSchema>
+export type SourceConfig = z.infer<typeof source>

@@ -1,0 +1,69 @@
+import type { DenseParameters, ModelSpec, Side } from './spec.ts'
+
+/**
+ * One tensor engine: forward of a tower, and gradients of one step. Optimisers, gather and scatter are outside, in typed
+ * arrays. `onnx` lives in runtime/engines, the plain TypeScript oracle in model/oracle.ts; both pass
+ * test/support/engine-conformance.ts. The dense parameters are constants here: this is the incremental mode.
+ */
+export interface TensorEngine {
+  readonly name: string
+  open(model: ModelSpec, dense: DenseParameters): Promise<TensorModel>
+}
+
+export interface TensorModel {
+  /**
+   * @param rows ID rows [count x d]
+   * @param features encoded features [count x F] of that side
+   * @returns L2-normalised vectors [count x d]; a fresh array
+   */
+  vectors(
+    side: Side,
+    rows: Float32Array,
+    features: Float32Array,
+    count: number,
+  ): Promise<Float32Array>
+  step(input: StepInput): Promise<StepOutput>
+  close(): Promise<void>
+}
+
+/**
+ * Listwise step with sampled negatives: for each of B examples a softmax over its own positive and M shared negatives,
+ *   logit = cosine / temperature + bias,   loss = -weight * log softmax[positive]
+ * where bias is -log(expected count) (logQ correction) and -1e9 for a negative that is the example's own positive.
+ */
+export interface StepInput {
+  readonly batch: number
+  readonly negatives: number
+  /** [B x d] */
+  readonly userRows: Float32Array
+  /** [B x F_user] */
+  readonly userFeatures: Float32Array
+  /** [B x d] */
+  readonly positiveRows: Float32Array
+  /** [B x F_item] */
+  readonly positiveFeatures: Float32Array
+  /** [M x d] */
+  readonly negativeRows: Float32Array
+  /** [M x F_item] */
+  readonly negativeFeatures: Float32Array
+  /** [B] */
+  readonly positiveBias: Float32Array
+  /** [B x M] */
+  readonly negativeBias: Float32Array
+  /** [B] */
+  readonly weights: Float32Array
+}
+
+/** Gradients of the SUM of the losses with respect to the ID rows. */
+export interface StepOutput {
+  /** [B], each already multiplied by its weight. */
+  readonly losses: Float32Array
+  /** Cosine of user and positive [B], before the update. */
+  readonly positiveScores: Float32Array
+  /** [B x d] */
+  readonly userGradients: Float32Array
+  /** [B x d] */
+  readonly positiveGradients: Float32Array
+  /** [M x d] */
+  readonly negativeGradients: Float32Array
+}

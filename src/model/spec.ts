@@ -1,0 +1,65 @@
+/** What a model is made of. Both towers have the same form; see `forward` below for the arithmetic. */
+
+export type FeatureSpec =
+  | {
+      readonly kind: 'categorical'
+      readonly name: string
+      readonly buckets: number
+      readonly dim: number
+    }
+  | {
+      readonly kind: 'numeric'
+      readonly name: string
+      readonly transform: 'none' | 'log1p'
+      readonly mean: number
+      readonly deviation: number
+    }
+  | { readonly kind: 'dense'; readonly name: string; readonly dim: number }
+
+export interface TowerSpec {
+  readonly features: readonly FeatureSpec[]
+  readonly hidden: number
+}
+
+export interface ModelSpec {
+  /** Width d of ID rows and of both output vectors. */
+  readonly dim: number
+  /** Cosines are divided by this before the softmax. */
+  readonly temperature: number
+  readonly user: TowerSpec
+  readonly item: TowerSpec
+}
+
+export type Side = 'user' | 'item'
+
+/** Width F of a tower's encoded features. A numeric feature takes two floats: the value, and 1 where it is missing. */
+export function featureWidth(tower: TowerSpec): number {
+  return tower.features.reduce((sum, f) => sum + (f.kind === 'numeric' ? 2 : f.dim), 0)
+}
+
+/**
+ * Dense parameters of one tower, frozen online:
+ *   x = [e ; f]                       e: ID row (d), f: encoded features (F)
+ *   y = e + f P + relu(x W1 + b1) W2 + b2
+ *   output = y / |y|
+ * All matrices are row-major.
+ */
+export interface TowerParameters {
+  /** [F x d] */
+  readonly projection: Float32Array
+  /** [(d + F) x hidden] */
+  readonly hiddenWeights: Float32Array
+  /** [hidden] */
+  readonly hiddenBias: Float32Array
+  /** [hidden x d] */
+  readonly outputWeights: Float32Array
+  /** [d] */
+  readonly outputBias: Float32Array
+  /** Categorical feature name -> [buckets x dim] embedding table, gathered (mean over values) outside the graph. */
+  readonly embeddings: Readonly<Record<string, Float32Array>>
+}
+
+export interface DenseParameters {
+  readonly user: TowerParameters
+  readonly item: TowerParameters
+}
