@@ -1,0 +1,132 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+const delayBuckets = [
+  0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3_600,
+]
+const ageBuckets = [
+  0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400, 604_800, 2_592_000,
+]
+const latencyBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2]
+
+/** Stages in the order an event passes them. A delay is counted from arrival, so each includes the ones before. */
+export type DelayStage = 'ingest' | 'joiner' | 'learner' | 'visible'
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/**
+ * Every metric of a process. Series are never freed by prom-client: no user, item or request id may become a label.
+ * The reference page docs/metrics.md is generated from these.
+ */
+export function createMetrics(registry = new Registry()) {
+  const registers = [registry]
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter<L>({ name: `freshet_${name}_total`, help, labelNames, registers })
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge<L>({ name: `freshet_${name}`, help, labelNames, registers })
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: readonly L[] = [],
+  ) => new Histogram<L>({ name: `freshet_${name}_seconds`, help, buckets, labelNames, registers })
+
+  return {
+    registry,
+    visibleDelay: histogram(
+      'visible_delay',
+      'From the arrival of a click to the first moment a pod can serve it, by what became visible (user row, item vector).',
+      delayBuckets,
+      ['side'],
+    ),
+    stageDelay: histogram(
+      'stage_delay',
+      'From arrival until a stage was done with the record: ingest, joiner, learner (applied), visible (Redis acknowledged). Each includes the ones before it.',
+      delayBuckets,
+      ['stage'],
+    ),
+    servedWatermarkAge: histogram(
+      'served_watermark_age',
+      'At reply: now minus the event time through which the partition of the user has been learned.',
+      ageBuckets,
+    ),
+    embeddingAge: histogram(
+      'embedding_age',
+      'At reply: now minus the event time of the newest example in the row of the user.',
+      ageBuckets,
+    ),
+    recallLatency: histogram(
+      'recall_latency',
+      'From taking a request from the topic to the acknowledged reply.',
+      latencyBuckets,
+    ),
+    events: counter('events', 'Events written by ingest, by kind.', ['kind']),
+    examples: counter('examples', 'Training examples, by the role that counted them.', ['role']),
+    deadLetters: counter('dead_letters', 'Records refused, by role and reason.', [
+      'role',
+      'reason',
+    ]),
+    duplicates: counter(
+      'duplicates',
+      'Records ignored because they repeat one already seen, by role and kind.',
+      ['role', 'kind'],
+    ),
+    consumerLag: gauge(
+      'consumer_lag_records',
+      'Records between the position of a role and the end of the partition.',
+      ['role', 'topic', 'partition'],
+    ),
+    openRequests: gauge(
+      'joiner_open_requests',
+      'Requests that the joiner holds open, by partition.',
+      ['partition'],
+    ),
+    evictedRequests: counter(
+      'joiner_evicted_requests',
+      'Requests closed early because openImpressionsMax was reached.',
+    ),
+    transactions: counter(
+      'transactions',
+      'Transactions by role and outcome (committed, aborted, fenced).',
+      ['role', 'outcome'],
+    ),
+    loss: gauge('learner_loss', 'Mean loss of recent examples, before their update.'),
+    recallAt: gauge(
+      'progressive_recall_ratio',
+      'Share of recent clicks that recall had among its first k before it learned from them.',
+      ['k'],
+    ),
+    auc: gauge(
+      'progressive_auc_ratio',
+      'Share of sampled negatives that score below the clicked item, before learning from it.',
+    ),
+    rows: gauge('table_rows', 'Rows of the ID tables.', ['side']),
+    quarantined: counter(
+      'learner_quarantined',
+      'Updates not applied, by reason (not_finite, user_rate, table_full).',
+      ['reason'],
+    ),
+    checkpoints: counter('checkpoints', 'Checkpoints written.'),
+    overrideSequence: gauge(
+      'override_sequence',
+      'Newest override set, as published by the learner or applied by a pod.',
+      ['role'],
+    ),
+    overrides: gauge('overrides', 'Items whose vector differs from the indexed one.', ['role']),
+    recalls: counter('recalls', 'Recall replies by status.', ['status']),
+    recallsDropped: counter(
+      'recalls_dropped',
+      'Requests not answered, by reason (late, reply_topic_unknown, undecodable).',
+      ['reason'],
+    ),
+    redisReloads: counter(
+      'redis_reloads',
+      'Times a partition was loaded into Redis again because its sentinel was gone.',
+    ),
+    generationInfo: gauge(
+      'generation_info',
+      'Always 1; the label says which generation a role has live.',
+      ['role', 'generation'],
+    ),
+    isUp: gauge('dependency_up', 'Whether Kafka and Redis answer: 1 or 0.', ['dependency']),
+  }
+}
