@@ -19,6 +19,11 @@ export interface TopicPartition {
   readonly partition: number
 }
 
+/** Key of a partition in the maps below. */
+export function partitionKey({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
+}
+
 export interface CommittedOffset {
   /** null: nothing committed */
   readonly offset: number | null
@@ -30,6 +35,7 @@ export interface Batch {
   readonly partition: number
   /** Offset one past the partition's last record when this batch was fetched. */
   readonly highWatermark: number
+  /** Keys and values are slices of the whole response: copy (`Buffer.from`) what is kept. */
   readonly records: readonly SourceRecord[]
 }
 
@@ -37,7 +43,11 @@ export interface Batch {
 export type StartPosition = number | 'earliest' | 'latest' | 'committed'
 
 export interface GroupHandler {
-  /** Called after each rebalance with what was newly assigned; returns where each starts. Awaited before the first batch. */
+  /**
+   * Called after each rebalance with what was newly assigned; returns where each starts, by `partitionKey` (absent:
+   * 'committed', which is 'earliest' where nothing is committed). Awaited before the first batch. Calls of `assigned`
+   * and `revoked` never overlap.
+   */
   assigned(partitions: readonly TopicPartition[]): Promise<ReadonlyMap<string, StartPosition>>
   /** Called when a rebalance took partitions away (or the session was lost). */
   revoked(partitions: readonly TopicPartition[]): Promise<void>
@@ -70,6 +80,7 @@ export interface GroupOptions {
 export interface TailOptions {
   readonly topics: readonly string[]
   readonly partitions?: readonly number[]
+  /** A map: offset by `partitionKey`, 'earliest' for what is absent. */
   readonly from: 'earliest' | 'latest' | ReadonlyMap<string, number>
   readonly maxWaitMs?: number
   onBatch(batch: Batch): Promise<void> | void
