@@ -1,0 +1,104 @@
+import { invariant } from '../errors.ts'
+import { TopK } from './top-k.ts'
+import { checkVector } from './vector-index.ts'
+import type { MutableVectorIndex, Neighbours, Skip } from './vector-index.ts'
+
+const slotsAtStart = 1_024
+
+/** Exact search over one growing array of vectors: the oracle of every other index, and fast enough up to some 100 k. */
+export class BruteForceIndex implements MutableVectorIndex {
+  readonly dim: number
+  private vectors: Float32Array
+  private readonly ids: string[] = []
+  private readonly slots = new Map<string, number>()
+
+  constructor(dim: number) {
+    invariant(Number.isInteger(dim) && dim > 0, `an index of dimension ${dim}`)
+    this.dim = dim
+    this.vectors = new Float32Array(slotsAtStart * dim)
+  }
+
+  get size(): number {
+    return this.ids.length
+  }
+
+  has(id: string): boolean {
+    return this.slots.has(id)
+  }
+
+  search(query: Float32Array, k: number, skip?: Skip): Neighbours {
+    checkVector(query, this.dim, 'the query')
+    const best = new TopK(Math.min(k, this.size))
+    const count = this.size
+    for (let slot = 0; slot < count; slot++) {
+      const score = Math.fround(dot(query, this.vectors, slot * this.dim))
+      // Skipping costs a call and most slots are no candidates: ask only for those that are.
+      if (score < best.threshold) continue
+      const id = this.ids[slot]!
+      if (skip === undefined || !skip(id)) best.offer(id, score)
+    }
+    return best.take()
+  }
+
+  searchAmong(query: Float32Array, k: number, ids: Iterable<string>, skip?: Skip): Neighbours {
+    checkVector(query, this.dim, 'the query')
+    const best = new TopK(Math.min(k, this.size))
+    for (const id of new Set(ids)) {
+      const slot = this.slots.get(id)
+      if (slot === undefined || skip?.(id) === true) continue
+      best.offer(id, Math.fround(dot(query, this.vectors, slot * this.dim)))
+    }
+    return best.take()
+  }
+
+  set(id: string, vector: Float32Array): void {
+    checkVector(vector, this.dim, `the vector of item ${JSON.stringify(id)}`)
+    let slot = this.slots.get(id)
+    if (slot === undefined) {
+      slot = this.ids.length
+      this.growTo(slot + 1)
+      this.ids.push(id)
+      this.slots.set(id, slot)
+    }
+    this.vectors.set(vector, slot * this.dim)
+  }
+
+  remove(id: string): boolean {
+    const slot = this.slots.get(id)
+    if (slot === undefined) return false
+    // The last vector moves into the hole: no gaps to step over in a search.
+    const last = this.ids.length - 1
+    const lastId = this.ids[last]!
+    this.vectors.copyWithin(slot * this.dim, last * this.dim, (last + 1) * this.dim)
+    this.ids[slot] = lastId
+    this.slots.set(lastId, slot)
+    this.ids.pop()
+    this.slots.delete(id)
+    return true
+  }
+
+  private growTo(slots: number): void {
+    if (slots * this.dim <= this.vectors.length) return
+    const grown = new Float32Array(this.vectors.length * 2)
+    grown.set(this.vectors)
+    this.vectors = grown
+  }
+}
+
+/** Four running sums: the additions do not wait for each other, and their order is fixed. */
+function dot(query: Float32Array, vectors: Float32Array, start: number): number {
+  const dim = query.length
+  const whole = dim & ~3
+  let a = 0
+  let b = 0
+  let c = 0
+  let d = 0
+  for (let i = 0, j = start; i < whole; i += 4, j += 4) {
+    a += query[i]! * vectors[j]!
+    b += query[i + 1]! * vectors[j + 1]!
+    c += query[i + 2]! * vectors[j + 2]!
+    d += query[i + 3]! * vectors[j + 3]!
+  }
+  for (let i = whole; i < dim; i++) a += query[i]! * vectors[start + i]!
+  return a + b + (c + d)
+}

@@ -1,0 +1,72 @@
+import { BruteForceIndex } from './brute-force.ts'
+import { TopK } from './top-k.ts'
+import { checkVector } from './vector-index.ts'
+import type { MutableVectorIndex, Neighbours, Skip, VectorIndex } from './vector-index.ts'
+
+/**
+ * An index that is built once, below the vectors that have changed since: overridden ids are dropped from the base and
+ * found by exact search among the overrides. The base is never written.
+ */
+export class LayeredIndex implements MutableVectorIndex {
+  readonly dim: number
+  private readonly base: VectorIndex
+  private readonly overrides: BruteForceIndex
+  /** Ids of the base that it must not answer with: replaced or withdrawn. */
+  private readonly hidden = new Set<string>()
+
+  constructor(base: VectorIndex) {
+    this.dim = base.dim
+    this.base = base
+    this.overrides = new BruteForceIndex(base.dim)
+  }
+
+  get size(): number {
+    return this.base.size - this.hidden.size + this.overrides.size
+  }
+
+  has(id: string): boolean {
+    return this.overrides.has(id) || (this.base.has(id) && !this.hidden.has(id))
+  }
+
+  search(query: Float32Array, k: number, skip?: Skip): Neighbours {
+    checkVector(query, this.dim, 'the query')
+    if (this.overrides.size === 0 && this.hidden.size === 0) return this.base.search(query, k, skip)
+    return merge(
+      k,
+      this.base.search(query, k, (id) => this.hidden.has(id) || skip?.(id) === true),
+      this.overrides.search(query, k, skip),
+    )
+  }
+
+  searchAmong(query: Float32Array, k: number, ids: Iterable<string>, skip?: Skip): Neighbours {
+    const among = new Set(ids)
+    return merge(
+      k,
+      this.base.searchAmong(query, k, among, (id) => this.hidden.has(id) || skip?.(id) === true),
+      this.overrides.searchAmong(query, k, among, skip),
+    )
+  }
+
+  set(id: string, vector: Float32Array): void {
+    this.overrides.set(id, vector)
+    if (this.base.has(id)) this.hidden.add(id)
+  }
+
+  remove(id: string): boolean {
+    const wasThere = this.has(id)
+    this.overrides.remove(id)
+    if (this.base.has(id)) this.hidden.add(id)
+    return wasThere
+  }
+}
+
+function merge(k: number, ...parts: readonly Neighbours[]): Neighbours {
+  const best = new TopK(
+    Math.min(
+      k,
+      parts.reduce((sum, part) => sum + part.ids.length, 0),
+    ),
+  )
+  for (const part of parts) part.ids.forEach((id, i) => best.offer(id, part.scores[i]!))
+  return best.take()
+}
