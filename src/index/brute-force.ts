@@ -8,22 +8,22 @@ const slotsAtStart = 1_024
 /** Exact search over one growing array of vectors: the oracle of every other index, and fast enough up to some 100 k. */
 export class BruteForceIndex implements MutableVectorIndex {
   readonly dim: number
-  private vectors: Float32Array
-  private readonly ids: string[] = []
-  private readonly slots = new Map<string, number>()
+  #vectors: Float32Array
+  readonly #ids: string[] = []
+  readonly #slots = new Map<string, number>()
 
   constructor(dim: number) {
     invariant(Number.isInteger(dim) && dim > 0, `an index of dimension ${dim}`)
     this.dim = dim
-    this.vectors = new Float32Array(slotsAtStart * dim)
+    this.#vectors = new Float32Array(slotsAtStart * dim)
   }
 
   get size(): number {
-    return this.ids.length
+    return this.#ids.length
   }
 
   has(id: string): boolean {
-    return this.slots.has(id)
+    return this.#slots.has(id)
   }
 
   search(query: Float32Array, k: number, skip?: Skip): Neighbours {
@@ -31,10 +31,10 @@ export class BruteForceIndex implements MutableVectorIndex {
     const best = new TopK(Math.min(k, this.size))
     const count = this.size
     for (let slot = 0; slot < count; slot++) {
-      const score = Math.fround(dot(query, this.vectors, slot * this.dim))
+      const score = Math.fround(dot(query, this.#vectors, slot * this.dim))
       // Skipping costs a call and most slots are no candidates: ask only for those that are.
       if (score < best.threshold) continue
-      const id = this.ids[slot]!
+      const id = this.#ids[slot]!
       if (skip === undefined || !skip(id)) best.offer(id, score)
     }
     return best.take()
@@ -44,44 +44,44 @@ export class BruteForceIndex implements MutableVectorIndex {
     checkVector(query, this.dim, 'the query')
     const best = new TopK(Math.min(k, this.size))
     for (const id of new Set(ids)) {
-      const slot = this.slots.get(id)
+      const slot = this.#slots.get(id)
       if (slot === undefined || skip?.(id) === true) continue
-      best.offer(id, Math.fround(dot(query, this.vectors, slot * this.dim)))
+      best.offer(id, Math.fround(dot(query, this.#vectors, slot * this.dim)))
     }
     return best.take()
   }
 
   set(id: string, vector: Float32Array): void {
     checkVector(vector, this.dim, `the vector of item ${JSON.stringify(id)}`)
-    let slot = this.slots.get(id)
+    let slot = this.#slots.get(id)
     if (slot === undefined) {
-      slot = this.ids.length
-      this.growTo(slot + 1)
-      this.ids.push(id)
-      this.slots.set(id, slot)
+      slot = this.#ids.length
+      this.#growTo(slot + 1)
+      this.#ids.push(id)
+      this.#slots.set(id, slot)
     }
-    this.vectors.set(vector, slot * this.dim)
+    this.#vectors.set(vector, slot * this.dim)
   }
 
   remove(id: string): boolean {
-    const slot = this.slots.get(id)
+    const slot = this.#slots.get(id)
     if (slot === undefined) return false
     // The last vector moves into the hole: no gaps to step over in a search.
-    const last = this.ids.length - 1
-    const lastId = this.ids[last]!
-    this.vectors.copyWithin(slot * this.dim, last * this.dim, (last + 1) * this.dim)
-    this.ids[slot] = lastId
-    this.slots.set(lastId, slot)
-    this.ids.pop()
-    this.slots.delete(id)
+    const last = this.#ids.length - 1
+    const lastId = this.#ids[last]!
+    this.#vectors.copyWithin(slot * this.dim, last * this.dim, (last + 1) * this.dim)
+    this.#ids[slot] = lastId
+    this.#slots.set(lastId, slot)
+    this.#ids.pop()
+    this.#slots.delete(id)
     return true
   }
 
-  private growTo(slots: number): void {
-    if (slots * this.dim <= this.vectors.length) return
-    const grown = new Float32Array(this.vectors.length * 2)
-    grown.set(this.vectors)
-    this.vectors = grown
+  #growTo(slots: number): void {
+    if (slots * this.dim <= this.#vectors.length) return
+    const grown = new Float32Array(this.#vectors.length * 2)
+    grown.set(this.#vectors)
+    this.#vectors = grown
   }
 }
 

@@ -9,32 +9,33 @@ import type { MutableVectorIndex, Neighbours, Skip, VectorIndex } from './vector
  */
 export class LayeredIndex implements MutableVectorIndex {
   readonly dim: number
-  private readonly base: VectorIndex
-  private readonly overrides: BruteForceIndex
+  readonly #base: VectorIndex
+  readonly #overrides: BruteForceIndex
   /** Ids of the base that it must not answer with: replaced or withdrawn. */
-  private readonly hidden = new Set<string>()
+  readonly #hidden = new Set<string>()
 
   constructor(base: VectorIndex) {
     this.dim = base.dim
-    this.base = base
-    this.overrides = new BruteForceIndex(base.dim)
+    this.#base = base
+    this.#overrides = new BruteForceIndex(base.dim)
   }
 
   get size(): number {
-    return this.base.size - this.hidden.size + this.overrides.size
+    return this.#base.size - this.#hidden.size + this.#overrides.size
   }
 
   has(id: string): boolean {
-    return this.overrides.has(id) || (this.base.has(id) && !this.hidden.has(id))
+    return this.#overrides.has(id) || (this.#base.has(id) && !this.#hidden.has(id))
   }
 
   search(query: Float32Array, k: number, skip?: Skip): Neighbours {
     checkVector(query, this.dim, 'the query')
-    if (this.overrides.size === 0 && this.hidden.size === 0) return this.base.search(query, k, skip)
+    if (this.#overrides.size === 0 && this.#hidden.size === 0)
+      return this.#base.search(query, k, skip)
     return merge(
       k,
-      this.base.search(query, k, (id) => this.hidden.has(id) || skip?.(id) === true),
-      this.overrides.search(query, k, skip),
+      this.#base.search(query, k, (id) => this.#hidden.has(id) || skip?.(id) === true),
+      this.#overrides.search(query, k, skip),
     )
   }
 
@@ -42,20 +43,20 @@ export class LayeredIndex implements MutableVectorIndex {
     const among = new Set(ids)
     return merge(
       k,
-      this.base.searchAmong(query, k, among, (id) => this.hidden.has(id) || skip?.(id) === true),
-      this.overrides.searchAmong(query, k, among, skip),
+      this.#base.searchAmong(query, k, among, (id) => this.#hidden.has(id) || skip?.(id) === true),
+      this.#overrides.searchAmong(query, k, among, skip),
     )
   }
 
   set(id: string, vector: Float32Array): void {
-    this.overrides.set(id, vector)
-    if (this.base.has(id)) this.hidden.add(id)
+    this.#overrides.set(id, vector)
+    if (this.#base.has(id)) this.#hidden.add(id)
   }
 
   remove(id: string): boolean {
     const wasThere = this.has(id)
-    this.overrides.remove(id)
-    if (this.base.has(id)) this.hidden.add(id)
+    this.#overrides.remove(id)
+    if (this.#base.has(id)) this.#hidden.add(id)
     return wasThere
   }
 }
