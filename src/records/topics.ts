@@ -7,6 +7,7 @@ export interface TopicNames {
   readonly items: string
   readonly examples: string
   readonly overrides: string
+  readonly snapshots: string
   readonly reports: string
   readonly control: string
   readonly controlHistory: string
@@ -24,6 +25,7 @@ export function topicNames(prefix = 'freshet'): TopicNames {
     items: `${prefix}.items.v1`,
     examples: `${prefix}.examples.v1`,
     overrides: `${prefix}.overrides.v1`,
+    snapshots: `${prefix}.snapshots.v1`,
     reports: `${prefix}.reports.v1`,
     control: `${prefix}.control.v1`,
     controlHistory: `${prefix}.control-history.v1`,

@@ -40,6 +40,13 @@ export interface Heartbeat {
 
 export type Event = Impression | Click | Heartbeat
 
+/** An impression whose features are still the bytes of an Avro `Features` record: a view of the record's value. */
+export interface ImpressionHead extends Omit<Impression, 'features'> {
+  readonly features: Buffer
+}
+
+export type EventHead = ImpressionHead | Click | Heartbeat
+
 /** A catalogue entry; a null value on the topic withdraws the item. */
 export interface Item {
   readonly itemId: string
@@ -63,6 +70,14 @@ export interface Example {
   /** Items that ranking eliminated. Shown but not clicked is not among them. */
   readonly hardNegatives: readonly string[]
   readonly features: Features
+}
+
+/** Everything but the features, which may be copied as bytes. */
+export type ExampleParts = Omit<Example, 'kind' | 'features'>
+
+/** An example whose features are still the bytes of an Avro `Features` record: a view of the record's value. */
+export interface ExampleHead extends Omit<Example, 'features'> {
+  readonly features: Buffer
 }
 
 /** One item's vector that differs from the indexed one; `vector: null` withdraws the item. */

@@ -1,0 +1,25 @@
+/** Encoders and decoders of the values of every topic. */
+export { decodeEvent, decodeEventHead, encodeEvent } from './event-codec.ts'
+export {
+  decodeExample,
+  decodeExampleHead,
+  encodeExample,
+  encodeExampleHeartbeat,
+  encodeExampleParts,
+} from './example-codec.ts'
+export { decodeFeatures, encodeFeatures } from './features-codec.ts'
+export { decodeItem, decodeOverride, encodeItem, encodeOverride } from './item-codec.ts'
+export {
+  decodeControlDocument,
+  decodeDeadLetter,
+  decodeReport,
+  encodeControlDocument,
+  encodeDeadLetter,
+  encodeReport,
+} from './operations-codec.ts'
+export {
+  decodeRecallReply,
+  decodeRecallRequest,
+  encodeRecallReply,
+  encodeRecallRequest,
+} from './recall-codec.ts'

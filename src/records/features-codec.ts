@@ -1,0 +1,94 @@
+import { AvroReader, AvroWriter } from './avro-io.ts'
+import type { Features } from './types.ts'
+
+/** @throws FreshetError RECORD_UNDECODABLE */
+export function decodeFeatures(bytes: Buffer): Features {
+  const reader = new AvroReader(bytes)
+  const features = readFeatures(reader)
+  reader.end()
+  return features
+}
+
+export function encodeFeatures(features: Features): Buffer {
+  const writer = new AvroWriter(256)
+  writeFeatures(writer, features)
+  return writer.finish()
+}
+
+function readFeatures(reader: AvroReader): Features {
+  return {
+    categorical: readMap(reader, 'features.categorical', readStrings),
+    numeric: readMap(reader, 'features.numeric', readFloat),
+    dense: readMap(reader, 'features.dense', readFloats),
+  }
+}
+
+/** Map entries in the order of the maps. */
+export function writeFeatures(writer: AvroWriter, features: Features): void {
+  writeMap(writer, features.categorical, writeStrings)
+  writeMap(writer, features.numeric, writeFloat)
+  writeMap(writer, features.dense, writeFloats)
+}
+
+function readMap<T>(
+  reader: AvroReader,
+  field: string,
+  readValue: (reader: AvroReader, field: string) => T,
+): Map<string, T> {
+  const map = new Map<string, T>()
+  // The least an entry takes: the length of its key and one byte of value.
+  for (let count = reader.blockCount(field, 2); count > 0; count = reader.blockCount(field, 2)) {
+    for (let i = 0; i < count; i++) {
+      const key = reader.string(field)
+      map.set(key, readValue(reader, field))
+    }
+  }
+  return map
+}
+
+function writeMap<T>(
+  writer: AvroWriter,
+  map: ReadonlyMap<string, T>,
+  writeValue: (writer: AvroWriter, value: T) => void,
+): void {
+  if (map.size > 0) {
+    writer.long(map.size)
+    for (const [key, value] of map) {
+      writer.string(key)
+      writeValue(writer, value)
+    }
+  }
+  writer.long(0)
+}
+
+function readStrings(reader: AvroReader, field: string): string[] {
+  return reader.strings(field)
+}
+
+function writeStrings(writer: AvroWriter, values: readonly string[]): void {
+  writer.strings(values)
+}
+
+function readFloat(reader: AvroReader, field: string): number {
+  return reader.float(field)
+}
+
+function writeFloat(writer: AvroWriter, value: number): void {
+  writer.float(value)
+}
+
+function readFloats(reader: AvroReader, field: string): number[] {
+  const floats: number[] = []
+  for (let count = reader.blockCount(field, 4); count > 0; count = reader.blockCount(field, 4)) {
+    for (let i = 0; i < count; i++) floats.push(reader.float(field))
+  }
+  return floats
+}
+
+function writeFloats(writer: AvroWriter, values: readonly number[]): void {
+  if (values.length > 0) {
+    writer.long(values.length)
+    for (const value of values) writer.float(value)
+  }
+  writer.long(0)
+}

@@ -1,0 +1,39 @@
+import { features, heartbeat } from './schemas.ts'
+import { array, record, timestamp, type AvroSchema, type RecordSchema } from './schema-parts.ts'
+
+/** Older versions of the schemas that may still be in a log. Records written with them are read as current ones. */
+
+const impression10: RecordSchema = record('Impression', [
+  { name: 'request_id', type: 'string' },
+  { name: 'user_id', type: 'string' },
+  { name: 'event_time', type: timestamp },
+  { name: 'items', type: array('string') },
+  { name: 'features', type: features },
+])
+
+const click10: RecordSchema = record('Click', [
+  { name: 'request_id', type: 'string' },
+  { name: 'user_id', type: 'string' },
+  { name: 'item_id', type: 'string' },
+  { name: 'event_time', type: timestamp },
+  { name: 'action', type: 'string', default: 'click' },
+])
+
+const example10: RecordSchema = record('Example', [
+  { name: 'request_id', type: 'string' },
+  { name: 'user_id', type: 'string' },
+  { name: 'item_id', type: 'string' },
+  { name: 'event_time', type: timestamp },
+  { name: 'impression_time', type: timestamp },
+  { name: 'position', type: 'int' },
+  { name: 'hard_negatives', type: array('string'), default: [] },
+  { name: 'features', type: features },
+])
+
+/** 1.0 knew no scenario, no eliminated items and no weights. */
+export const olderSchemas = {
+  impressions: [impression10],
+  clicks: [click10],
+  events: [[impression10, click10, heartbeat]],
+  examples: [[example10, heartbeat]],
+} as const satisfies Record<string, readonly AvroSchema[]>
