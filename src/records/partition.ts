@@ -1,9 +1,15 @@
-/**
- * The partition of a user, everywhere: murmur2 of the UTF-8 bytes, made positive, modulo the partitions, as Kafka's Java
- * client partitions a record with that key (`Utils.murmur2`, `Utils.toPositive`).
- */
+/** The partition of a user, everywhere. */
 export function partitionOf(userId: string, partitions: number): number {
-  return (murmur2(Buffer.from(userId)) & 0x7fffffff) % partitions
+  return partitionOfKey(userId, partitions)
+}
+
+/**
+ * Murmur2 of the bytes, made positive, modulo the partitions: where Kafka's Java client puts a record with that key
+ * (`Utils.murmur2`, `Utils.toPositive`).
+ */
+export function partitionOfKey(key: string | Uint8Array, partitions: number): number {
+  const bytes = typeof key === 'string' ? Buffer.from(key) : key
+  return (murmur2(bytes) & 0x7fffffff) % partitions
 }
 
 const multiplier = 0x5bd1e995
