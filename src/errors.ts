@@ -26,6 +26,8 @@ const dispositions = {
   FILE_MISSING: 'fatal',
   FILE_INVALID: 'fatal',
   PORT_TAKEN: 'fatal',
+  ALREADY_RUNNING: 'fatal',
+  SERVER_FAILED: 'fatal',
   TOOL_MISSING: 'fatal',
   GENERATION_INVALID: 'fatal',
   CHECKPOINT_INVALID: 'fatal',

@@ -1,0 +1,174 @@
+import { execFile } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { type OnProgress, fetchKafka } from '../../../scripts/fetch-servers.js'
+import { FreshetError, messageOf } from '../../errors.ts'
+import type { Logger } from '../ports.ts'
+import { fetched } from './fetched.ts'
+import { askPort, choosePorts, loopback } from './loopback-ports.ts'
+import { type ServerProcess, startServer } from './server-process.ts'
+
+export interface BrokerOptions {
+  /** The folder that `fetchBroker` returned. */
+  readonly libsDir: string
+  readonly dataDir: string
+  readonly runDir: string
+  readonly port?: number
+  readonly log: Logger
+}
+
+export interface Broker extends ServerProcess {
+  /** host:port */
+  readonly bootstrap: string
+}
+
+/**
+ * The folder with the broker's jars, fetched once into `cacheDir`.
+ * @throws FreshetError TOOL_MISSING (Maven), FILE_MISSING
+ */
+export function fetchBroker(cacheDir: string, onProgress?: OnProgress): Promise<string> {
+  return fetched(fetchKafka(cacheDir, onProgress))
+}
+
+/**
+ * A one-node KRaft broker on loopback. Its data folder is formatted at the first start; later starts go on with it,
+ * at the same address where that is still free.
+ * @throws FreshetError PORT_TAKEN, ALREADY_RUNNING, TOOL_MISSING, SERVER_FAILED
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const startedMs = performance.now()
+  const dataDir = path.resolve(options.dataDir)
+  const [port, controllerPort] = await choosePorts(dataDir, 2, options.port, 'the Kafka broker')
+  const propertiesFile = path.join(dataDir, 'server.properties')
+  await fs.writeFile(propertiesFile, serverProperties(dataDir, port!, controllerPort!))
+  const java = await findJava()
+  const archive = await classArchive(options.libsDir, java)
+  await formatOnce(dataDir, propertiesFile, java, options.libsDir)
+  const running = await startServer({
+    name: 'kafka',
+    command: java,
+    args: (marker) => [
+      ...['-Xmx512m', '-XX:+UseSerialGC', ...archive.flags, `-Dfreshet.run=${marker}`],
+      ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', classPath(options.libsDir)],
+      ...['kafka.Kafka', propertiesFile],
+    ],
+    dataDir,
+    runDir: options.runDir,
+    isReady: async () => (await askPort(port!, apiVersionsRequest, 1_000)) !== null,
+    readyWithinMs: 60_000,
+    stopWithinMs: 20_000,
+    log: options.log,
+  })
+  const tookMs = Math.round(performance.now() - startedMs)
+  options.log.info({ pid: running.pid, port, tookMs }, 'Kafka broker is ready')
+  const stop = async (): Promise<void> => {
+    await running.stop()
+    if ((await running.exited) === exitCodeOfSigterm) await archive.keep()
+  }
+  return { ...running, stop, bootstrap: `${loopback}:${port}` }
+}
+
+/** A JVM that ended in its own time, its archive written; SIGKILL would leave half of one. */
+const exitCodeOfSigterm = 143
+
+/** ApiVersions, version 0, without a client id: the one request that every broker answers before anything else. */
+const apiVersionsRequest = Buffer.from('0000000a0012000000000001ffff', 'hex')
+
+function serverProperties(dataDir: string, port: number, controllerPort: number): string {
+  const listeners = `PLAINTEXT://${loopback}:${port},CONTROLLER://${loopback}:${controllerPort}`
+  return `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@${loopback}:${controllerPort}
+listeners=${listeners}
+advertised.listeners=PLAINTEXT://${loopback}:${port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs=${path.join(dataDir, 'log')}
+num.network.threads=2
+num.io.threads=4
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+message.max.bytes=8388608
+log.cleaner.dedupe.buffer.size=16777216
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=250
+`
+}
+
+async function formatOnce(
+  dataDir: string,
+  propertiesFile: string,
+  java: string,
+  libsDir: string,
+): Promise<void> {
+  const marker = path.join(dataDir, 'log', 'meta.properties')
+  const isFormatted = await fs.access(marker).then(
+    () => true,
+    () => false,
+  )
+  if (isFormatted) return
+  const clusterId = randomBytes(16).toString('base64url')
+  const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', classPath(libsDir)]
+  // A cluster id that begins with a dash would read as an option, so it is bound to its flag.
+  const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`]
+  await promisify(execFile)(java, [...jvm, ...format, '-c', propertiesFile], {
+    timeout: 60_000,
+  }).catch((error: unknown) => {
+    const text = `Cannot format ${dataDir} for the Kafka broker: ${messageOf(error)}`
+    throw new FreshetError('SERVER_FAILED', text, { cause: error })
+  })
+}
+
+/**
+ * Class data sharing saves about half of the start. The first broker that ends writes the archive, to a name of its
+ * own that is renamed when complete; the JVM itself checks that an archive fits its version and jars.
+ */
+async function classArchive(
+  libsDir: string,
+  java: string,
+): Promise<{ readonly flags: readonly string[]; keep(): Promise<void> }> {
+  const { mtimeMs } = await fs.stat(java)
+  const jvm = createHash('sha256').update(`${java} ${mtimeMs}`).digest('hex').slice(0, 12)
+  const file = path.join(path.dirname(libsDir), `classes-${jvm}.jsa`)
+  const hasArchive = await fs.access(file).then(
+    () => true,
+    () => false,
+  )
+  if (hasArchive)
+    return { flags: ['-Xshare:auto', `-XX:SharedArchiveFile=${file}`], keep: async () => {} }
+  const unfinished = `${file}.${process.pid}`
+  const keep = (): Promise<void> => fs.rename(unfinished, file).catch(() => {})
+  return { flags: [`-XX:ArchiveClassesAtExit=${unfinished}`], keep }
+}
+
+/** The real path of the JVM's launcher: JAVA_HOME's, else the first on the PATH. */
+async function findJava(): Promise<string> {
+  const home = process.env['JAVA_HOME']
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter)
+  if (home !== undefined && home !== '') folders.unshift(path.join(home, 'bin'))
+  for (const folder of folders) {
+    const found = await fs.realpath(path.join(folder, 'java')).catch(() => null)
+    if (found !== null) return found
+  }
+  throw new FreshetError(
+    'TOOL_MISSING',
+    'The Kafka broker needs Java 17 or newer: none on the PATH',
+  )
+}
+
+function classPath(libsDir: string): string {
+  return path.join(libsDir, '*')
+}

@@ -1,0 +1,135 @@
+import { execFile } from 'node:child_process'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { FreshetError } from '../../errors.ts'
+import type { Logger } from '../ports.ts'
+
+/** What is known about a server that was started: enough to recognise exactly that process later. */
+interface RunRecord {
+  readonly name: string
+  readonly pid: number
+  /** The process that started it; a server whose parent is another one has lost its owner. */
+  readonly ownerPid: number
+  /** A word of the server's command line that no other process has. */
+  readonly marker: string
+  readonly dataDir: string
+}
+
+export interface RunClaim {
+  write(pid: number): Promise<void>
+  /** Removes the record, unless a later start has replaced it. */
+  forget(): Promise<void>
+}
+
+const orphanStopMs = 10_000
+
+/**
+ * Makes sure that nobody else runs this server: an orphan of an earlier start is ended first.
+ * @throws FreshetError ALREADY_RUNNING when its owner is still alive
+ */
+export async function claimRun(
+  server: { readonly name: string; readonly dataDir: string; readonly runDir: string },
+  marker: string,
+): Promise<RunClaim> {
+  await fs.mkdir(server.runDir, { recursive: true })
+  const file = path.join(server.runDir, `${server.name}.json`)
+  const found = await readRecord(file)
+  if (found !== null) await endOrphan(found)
+  const { name, dataDir } = server
+  const write = async (pid: number): Promise<void> => {
+    const record: RunRecord = { name, pid, ownerPid: process.pid, marker, dataDir }
+    await fs.writeFile(`${file}.new`, JSON.stringify(record))
+    await fs.rename(`${file}.new`, file)
+  }
+  const forget = async (): Promise<void> => {
+    if ((await readRecord(file))?.marker === marker) await fs.rm(file, { force: true })
+  }
+  return { write, forget }
+}
+
+/**
+ * Ends every server whose owner died without ending it (`freshet reset`).
+ * @throws FreshetError ALREADY_RUNNING when one of them still has its owner
+ */
+export async function endOrphans(runDir: string, log: Logger): Promise<void> {
+  const names = await fs.readdir(runDir).catch(() => [])
+  for (const name of names.filter((candidate) => candidate.endsWith('.json'))) {
+    const file = path.join(runDir, name)
+    const record = await readRecord(file)
+    if (record !== null && (await endOrphan(record))) {
+      log.info({ pid: record.pid }, `Ended ${record.name}, left over by a process that was killed`)
+    }
+    await fs.rm(file, { force: true })
+  }
+}
+
+/** True: there was one and it is gone. */
+async function endOrphan(record: RunRecord): Promise<boolean> {
+  const parent = await parentOfMarked(record)
+  if (parent === null) return false
+  if (parent === record.ownerPid) {
+    throw new FreshetError(
+      'ALREADY_RUNNING',
+      `freshet (pid ${record.ownerPid}) already runs ${record.name} on ${record.dataDir}: stop it first`,
+    )
+  }
+  const deadlineMs = performance.now() + orphanStopMs
+  signal(record.pid, 'SIGTERM')
+  while ((await parentOfMarked(record)) !== null) {
+    if (performance.now() > deadlineMs) signal(record.pid, 'SIGKILL')
+    await delay(50)
+  }
+  return true
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Parent of the recorded process, or null when no process of that pid carries its marker (pids are used again). */
+async function parentOfMarked(record: RunRecord): Promise<number | null> {
+  const found = await readProcess(record.pid)
+  return found?.command.includes(record.marker) === true ? found.parentPid : null
+}
+
+async function readProcess(
+  pid: number,
+): Promise<{ readonly parentPid: number; readonly command: string } | null> {
+  if (process.platform === 'linux') {
+    const [status, command] = await Promise.all([
+      fs.readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
+      fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''),
+    ])
+    const parent = /^PPid:\s*(\d+)/m.exec(status)?.[1]
+    return parent === undefined ? null : { parentPid: Number(parent), command }
+  }
+  const args = ['-ww', '-o', 'ppid=,command=', '-p', String(pid)]
+  const printed = await promisify(execFile)('ps', args).catch(() => null)
+  const columns = /^\s*(\d+)\s+(.*)/.exec(printed?.stdout ?? '')
+  return columns === null ? null : { parentPid: Number(columns[1]), command: columns[2] ?? '' }
+}
+
+async function readRecord(file: string): Promise<RunRecord | null> {
+  const text = await fs.readFile(file, 'utf8').catch(() => null)
+  if (text === null) return null
+  const parsed: unknown = JSON.parse(text)
+  if (isRunRecord(parsed)) return parsed
+  throw new FreshetError('FILE_INVALID', `${file} is no run record: delete it`)
+}
+
+function isRunRecord(value: unknown): value is RunRecord {
+  const record = value as Partial<RunRecord> | null
+  return (
+    typeof record === 'object' &&
+    Number.isInteger(record?.pid) &&
+    Number.isInteger(record?.ownerPid) &&
+    typeof record?.marker === 'string' &&
+    record.marker.startsWith('freshet-')
+  )
+}
