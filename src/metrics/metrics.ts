@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { QuantileHistogram } from './quantiles.ts'
 
 const delayBuckets = [
   0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3_600,
@@ -30,19 +31,29 @@ export function createMetrics(registry = new Registry()) {
     labelNames: readonly L[] = [],
   ) => new Histogram<L>({ name: `freshet_${name}_seconds`, help, buckets, labelNames, registers })
 
+  const delay = <L extends string>(name: string, help: string, label: L) =>
+    new QuantileHistogram<L>(
+      {
+        name: `freshet_${name}_seconds`,
+        help,
+        buckets: delayBuckets,
+        labelNames: [label],
+        registers,
+      },
+      label,
+    )
+
   return {
     registry,
-    visibleDelay: histogram(
+    visibleDelay: delay(
       'visible_delay',
       'From the arrival of a click to the first moment a pod can serve it, by what became visible (user row, item vector).',
-      delayBuckets,
-      ['side'],
+      'side',
     ),
-    stageDelay: histogram(
+    stageDelay: delay(
       'stage_delay',
       'From arrival until a stage was done with the record: ingest, joiner, learner (applied), visible (Redis acknowledged). Each includes the ones before it.',
-      delayBuckets,
-      ['stage'],
+      'stage',
     ),
     servedWatermarkAge: histogram(
       'served_watermark_age',
