@@ -1,26 +1,23 @@
 import { build, type Histogram as Recorder } from 'hdr-histogram-js'
 import { Histogram, type HistogramConfiguration, type LabelValues } from 'prom-client'
-import { invariant } from '../errors.ts'
 
 /**
  * A Prometheus histogram that can also say its quantiles, for the live status and the report of a run. One label, which
  * tells the recorders apart; values are seconds, recorded with a resolution of a millisecond up to a day.
  */
-export class QuantileHistogram<L extends string> extends Histogram<L> {
+export class QuantileHistogram<L extends string> {
+  readonly #histogram: Histogram<L>
   readonly #label: L
   readonly #recorders = new Map<string, Recorder>()
 
   constructor(configuration: HistogramConfiguration<L>, label: L) {
-    super(configuration)
+    this.#histogram = new Histogram(configuration)
     this.#label = label
   }
 
-  override observe(value: number): void
-  override observe(labels: LabelValues<L>, value: number): void
-  override observe(labels: LabelValues<L> | number, seconds = 0): void {
-    invariant(typeof labels !== 'number', 'a quantile histogram is observed with its label')
-    super.observe(labels, seconds)
-    this.#recorder(String(labels[this.#label] ?? '')).recordValue(
+  observe(labels: Readonly<Record<L, string>>, seconds: number): void {
+    this.#histogram.observe(labels as LabelValues<L>, seconds)
+    this.#recorder(labels[this.#label]).recordValue(Math.max(0, Math.round(seconds * 1_000)))
       Math.max(0, Math.round(seconds * 1_000)),
     )
   }
