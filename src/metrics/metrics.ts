@@ -10,44 +10,56 @@ const ageBuckets = [
 const latencyBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2]
 
 /** Stages in the order an event passes them. A delay is counted from arrival, so each includes the ones before. */
-export type DelayStage = 'ingest' | 'joiner' | 'learner' | 'visible'
-
-export type Metrics = ReturnType<typeof createMetrics>
+export const delayStages = ['ingest', 'joiner', 'learner', 'visible'] as const
+export type DelayStage = (typeof delayStages)[number]
 
 /**
  * Every metric of a process. Series are never freed by prom-client: no user, item or request id may become a label.
  * The reference page docs/metrics.md is generated from these.
  */
+export type Metrics = ReturnType<typeof createMetrics>
+
 export function createMetrics(registry = new Registry()) {
-  const registers = [registry]
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Counter<L>({ name: `freshet_${name}_total`, help, labelNames, registers })
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Gauge<L>({ name: `freshet_${name}`, help, labelNames, registers })
-  const histogram = <L extends string>(
-    name: string,
-    help: string,
-    buckets: number[],
-    labelNames: readonly L[] = [],
-  ) => new Histogram<L>({ name: `freshet_${name}_seconds`, help, buckets, labelNames, registers })
-
-  const delay = <L extends string>(name: string, help: string, label: L) =>
-    new QuantileHistogram<L>(
-      {
-        name: `freshet_${name}_seconds`,
-        help,
-        buckets: delayBuckets,
-        labelNames: [label],
-        registers,
-      },
-      label,
-    )
-
+  const define = definers(registry)
   return {
     registry,
+    ...freshness(define),
+    ...flow(define),
+    ...learning(define),
+    ...serving(define),
+  }
+}
+
+type Definers = ReturnType<typeof definers>
+
+function definers(registry: Registry) {
+  const registers = [registry]
+  return {
+    counter: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Counter<L>({ name: `freshet_${name}_total`, help, labelNames, registers }),
+    gauge: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Gauge<L>({ name: `freshet_${name}`, help, labelNames, registers }),
+    histogram: (name: string, help: string, buckets: number[]) =>
+      new Histogram({ name: `freshet_${name}_seconds`, help, buckets, registers }),
+    delay: <L extends string>(name: string, help: string, label: L) =>
+      new QuantileHistogram<L>(
+        {
+          name: `freshet_${name}_seconds`,
+          help,
+          buckets: delayBuckets,
+          labelNames: [label],
+          registers,
+        },
+        label,
+      ),
+  }
+}
+
+function freshness({ histogram, delay }: Definers) {
+  return {
     visibleDelay: delay(
       'visible_delay',
-      'From the arrival of a click to the first moment a pod can serve it, by what became visible (user row, item vector).',
+      'From the arrival of a click to the first moment a pod can serve it, by what became visible (user: the row, item: the vector).',
       'side',
     ),
     stageDelay: delay(
@@ -65,11 +77,11 @@ export function createMetrics(registry = new Registry()) {
       'At reply: now minus the event time of the newest example in the row of the user.',
       ageBuckets,
     ),
-    recallLatency: histogram(
-      'recall_latency',
-      'From taking a request from the topic to the acknowledged reply.',
-      latencyBuckets,
-    ),
+  }
+}
+
+function flow({ counter, gauge }: Definers) {
+  return {
     events: counter('events', 'Events written by ingest, by kind.', ['kind']),
     examples: counter('examples', 'Training examples, by the role that counted them.', ['role']),
     deadLetters: counter('dead_letters', 'Records refused, by role and reason.', [
@@ -100,6 +112,12 @@ export function createMetrics(registry = new Registry()) {
       'Transactions by role and outcome (committed, aborted, fenced).',
       ['role', 'outcome'],
     ),
+    isUp: gauge('dependency_up', 'Whether Kafka and Redis answer: 1 or 0.', ['dependency']),
+  }
+}
+
+function learning({ counter, gauge }: Definers) {
+  return {
     loss: gauge('learner_loss', 'Mean loss of recent examples, before their update.'),
     recallAt: gauge(
       'progressive_recall_ratio',
@@ -117,27 +135,36 @@ export function createMetrics(registry = new Registry()) {
       ['reason'],
     ),
     checkpoints: counter('checkpoints', 'Checkpoints written.'),
+    redisReloads: counter(
+      'redis_reloads',
+      'Times a partition was loaded into Redis again because its sentinel was gone.',
+    ),
     overrideSequence: gauge(
       'override_sequence',
       'Newest override set, as published by the learner or applied by a pod.',
       ['role'],
     ),
     overrides: gauge('overrides', 'Items whose vector differs from the indexed one.', ['role']),
+    generationInfo: gauge(
+      'generation_info',
+      'Always 1; the label says which generation a role has live.',
+      ['role', 'generation'],
+    ),
+  }
+}
+
+function serving({ counter, histogram }: Definers) {
+  return {
+    recallLatency: histogram(
+      'recall_latency',
+      'From taking a request from the topic to the acknowledged reply.',
+      latencyBuckets,
+    ),
     recalls: counter('recalls', 'Recall replies by status.', ['status']),
     recallsDropped: counter(
       'recalls_dropped',
       'Requests not answered, by reason (late, reply_topic_unknown, undecodable).',
       ['reason'],
     ),
-    redisReloads: counter(
-      'redis_reloads',
-      'Times a partition was loaded into Redis again because its sentinel was gone.',
-    ),
-    generationInfo: gauge(
-      'generation_info',
-      'Always 1; the label says which generation a role has live.',
-      ['role', 'generation'],
-    ),
-    isUp: gauge('dependency_up', 'Whether Kafka and Redis answer: 1 or 0.', ['dependency']),
   }
 }

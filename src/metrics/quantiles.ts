@@ -18,8 +18,6 @@ export class QuantileHistogram<L extends string> {
   observe(labels: Readonly<Record<L, string>>, seconds: number): void {
     this.#histogram.observe(labels as LabelValues<L>, seconds)
     this.#recorder(labels[this.#label]).recordValue(Math.max(0, Math.round(seconds * 1_000)))
-      Math.max(0, Math.round(seconds * 1_000)),
-    )
   }
 
   /** Milliseconds at quantile `q` (0..1) since the start or the last `restart`; null without observations. */
