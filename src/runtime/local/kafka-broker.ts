@@ -4,6 +4,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { type OnProgress, fetchKafka } from '../../../scripts/fetch-servers.js'
+import { findJava } from '../../../scripts/preflight.js'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
@@ -43,7 +44,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const [port, controllerPort] = await choosePorts(dataDir, 2, options.port, 'the Kafka broker')
   const propertiesFile = path.join(dataDir, 'server.properties')
   await fs.writeFile(propertiesFile, serverProperties(dataDir, port!, controllerPort!))
-  const java = await findJava()
+  const java = await javaOrThrow()
   const archive = await classArchive(options.libsDir, java)
   await formatOnce(dataDir, propertiesFile, java, options.libsDir)
   const running = await startServer({
@@ -154,15 +155,9 @@ async function classArchive(
   return { flags: [`-XX:ArchiveClassesAtExit=${unfinished}`], keep }
 }
 
-/** The real path of the JVM's launcher: JAVA_HOME's, else the first on the PATH. */
-async function findJava(): Promise<string> {
-  const home = process.env['JAVA_HOME']
-  const folders = (process.env['PATH'] ?? '').split(path.delimiter)
-  if (home !== undefined && home !== '') folders.unshift(path.join(home, 'bin'))
-  for (const folder of folders) {
-    const found = await fs.realpath(path.join(folder, 'java')).catch(() => null)
-    if (found !== null) return found
-  }
+async function javaOrThrow(): Promise<string> {
+  const java = await findJava()
+  if (java !== null) return java
   throw new FreshetError(
     'TOOL_MISSING',
     'The Kafka broker needs Java 17 or newer: none on the PATH',
