@@ -22,6 +22,18 @@ export interface TensorModel {
     features: Float32Array,
     count: number,
   ): Promise<Float32Array>
+  /**
+   * Dot products, for ranking many users against all items.
+   * @param queries [queryCount x d]
+   * @param vectors [count x d]
+   * @returns [queryCount x count]; a fresh array
+   */
+  scores(
+    queries: Float32Array,
+    queryCount: number,
+    vectors: Float32Array,
+    count: number,
+  ): Promise<Float32Array>
   step(input: StepInput): Promise<StepOutput>
   close(): Promise<void>
 }

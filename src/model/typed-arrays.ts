@@ -1,0 +1,18 @@
+/** Per-slot columns: typed arrays that grow by doubling. */
+
+type Column =
+  | Uint8Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+
+/** `column` if it has `length` elements, else a copy at least twice as long, padded with zeros. */
+export function grown<T extends Column>(column: T, length: number): T {
+  if (length <= column.length) return column
+  const Constructor = column.constructor as new (length: number) => T
+  const larger = new Constructor(Math.max(16, length, column.length * 2))
+  larger.set(column)
+  return larger
+}

@@ -1,0 +1,106 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { invariant } from '../../errors.ts'
+import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../model/engine.ts'
+import { scoresGraph, stepGraph, stepOutputs, towerGraph } from '../../model/onnx-graph.ts'
+import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
+import { featureWidth } from '../../model/spec.ts'
+
+export interface OnnxOptions {
+  /** Threads inside one operator. Results are bit-equal for any number on one CPU. */
+  readonly threads: number
+}
+
+/** onnxruntime on the CPU, running the graphs of model/onnx-graph.ts. */
+export function onnxEngine(options: OnnxOptions): TensorEngine {
+  return { name: 'onnx', open: (model, dense) => openModel(model, dense, options) }
+}
+
+async function openModel(
+  model: ModelSpec,
+  dense: DenseParameters,
+  options: OnnxOptions,
+): Promise<TensorModel> {
+  const open = (graph: Uint8Array) =>
+    InferenceSession.create(graph, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: options.threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+    })
+  const towers: Record<Side, InferenceSession> = {
+    user: await open(towerGraph(model, dense, 'user')),
+    item: await open(towerGraph(model, dense, 'item')),
+  }
+  const scores = await open(scoresGraph(model.dim))
+  const step = await open(stepGraph(model, dense))
+  return {
+    async vectors(side, rows, features, count) {
+      const width = featureWidth(model[side])
+      const feeds: Record<string, Tensor> = { rows: matrix(rows, count, model.dim) }
+      if (width > 0) feeds['features'] = matrix(features, count, width)
+      return floats(await towers[side].run(feeds), 'vectors')
+    },
+    async scores(queries, queryCount, vectors, count) {
+      const feeds = {
+        queries: matrix(queries, queryCount, model.dim),
+        vectors: matrix(vectors, count, model.dim),
+      }
+      return floats(await scores.run(feeds), 'scores')
+    },
+    async step(input) {
+      // All outputs are fetched: asking for some of them has returned values under the wrong name (onnxruntime #26865).
+      return stepOutput(await step.run(stepFeeds(model, input)))
+    },
+    async close() {
+      for (const session of [towers.user, towers.item, scores, step]) await session.release()
+    },
+  }
+}
+
+function stepFeeds(model: ModelSpec, input: StepInput): Record<string, Tensor> {
+  const { batch, negatives } = input
+  const { dim } = model
+  const userWidth = featureWidth(model.user)
+  const itemWidth = featureWidth(model.item)
+  const feeds: Record<string, Tensor> = {
+    userRows: matrix(input.userRows, batch, dim),
+    positiveRows: matrix(input.positiveRows, batch, dim),
+    negativeRows: matrix(input.negativeRows, negatives, dim),
+    positiveBias: matrix(input.positiveBias, batch, 1),
+    negativeBias: matrix(input.negativeBias, batch, negatives),
+    weights: matrix(input.weights, batch, 1),
+  }
+  if (userWidth > 0) feeds['userFeatures'] = matrix(input.userFeatures, batch, userWidth)
+  if (itemWidth > 0) {
+    feeds['positiveFeatures'] = matrix(input.positiveFeatures, batch, itemWidth)
+    feeds['negativeFeatures'] = matrix(input.negativeFeatures, negatives, itemWidth)
+  }
+  return feeds
+}
+
+function stepOutput(results: InferenceSession.OnnxValueMapType): StepOutput {
+  const [losses, positiveScores, userGradients, positiveGradients, negativeGradients] =
+    stepOutputs.map((name) => floats(results, name)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ]
+  return { losses, positiveScores, userGradients, positiveGradients, negativeGradients }
+}
+
+/** A tensor over the first rows x columns floats of the caller's array: nothing is copied on this side. */
+function matrix(data: Float32Array, rows: number, columns: number): Tensor {
+  invariant(
+    data.length >= rows * columns,
+    `${data.length} floats are no ${rows} x ${columns} matrix`,
+  )
+  return new Tensor('float32', data.subarray(0, rows * columns), [rows, columns])
+}
+
+function floats(results: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+  const data = results[name]?.data
+  invariant(data instanceof Float32Array, `onnxruntime returned no floats named ${name}`)
+  return data
+}

@@ -1,0 +1,213 @@
+import { describe, expect, test } from 'vitest'
+import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../src/model/engine.ts'
+import { Random } from '../../src/model/hash.ts'
+import { initialise } from '../../src/model/initialise.ts'
+import { oracleEngine } from '../../src/model/oracle.ts'
+import type { FeatureSpec, ModelSpec } from '../../src/model/spec.ts'
+import { featureWidth } from '../../src/model/spec.ts'
+
+const year: FeatureSpec = {
+  kind: 'numeric',
+  name: 'year',
+  transform: 'none',
+  mean: 0,
+  deviation: 1,
+}
+const genre: FeatureSpec = { kind: 'categorical', name: 'genre', buckets: 8, dim: 5 }
+
+export function testModel(userFeatures: FeatureSpec[], itemFeatures: FeatureSpec[]): ModelSpec {
+  return {
+    dim: 12,
+    temperature: 0.2,
+    user: { features: userFeatures, hidden: 9 },
+    item: { features: itemFeatures, hidden: 7 },
+  }
+}
+
+const models: readonly (readonly [string, ModelSpec])[] = [
+  ['features on both sides', testModel([year], [genre, year])],
+  ['features on the item side only', testModel([], [genre])],
+  ['no features at all', testModel([], [])],
+]
+
+export function floats(count: number, random: Random, scale = 1): Float32Array {
+  return Float32Array.from({ length: count }, () => scale * random.nextNormal())
+}
+
+export function randomStep(
+  model: ModelSpec,
+  batch: number,
+  negatives: number,
+  seed: number,
+): StepInput {
+  const random = new Random(1, seed)
+  const itemWidth = featureWidth(model.item)
+  return {
+    batch,
+    negatives,
+    userRows: floats(batch * model.dim, random),
+    userFeatures: floats(batch * featureWidth(model.user), random),
+    positiveRows: floats(batch * model.dim, random),
+    positiveFeatures: floats(batch * itemWidth, random),
+    negativeRows: floats(negatives * model.dim, random),
+    negativeFeatures: floats(negatives * itemWidth, random),
+    positiveBias: floats(batch, random),
+    negativeBias: floats(batch * negatives, random),
+    weights: Float32Array.from({ length: batch }, () => 0.5 + random.nextFloat()),
+  }
+}
+
+/** What every TensorEngine has to fulfil: the arithmetic of the oracle, to 1e-5 of the largest entry. */
+export function engineConformance(engine: TensorEngine): void {
+  describe.each(models)(`${engine.name}: %s`, (_, model) => {
+    const { dense } = initialise(model, 7)
+    const item = { width: featureWidth(model.item) }
+
+    test.each([
+      [1, 1],
+      [1, 40],
+      [33, 1],
+      [17, 29],
+    ])('step of %i examples against %i negatives equals the oracle', async (batch, negatives) => {
+      const input = randomStep(model, batch, negatives, batch)
+      await withModels(engine, model, async (tested, oracle) => {
+        expectSame(await tested.step(input), await oracle.step(input))
+      })
+    })
+
+    test('tower vectors equal the oracle and have length 1', async () => {
+      const random = new Random(2, 2)
+      const rows = floats(13 * model.dim, random)
+      const features = floats(13 * item.width, random)
+      await withModels(engine, model, async (tested, oracle) => {
+        const vectors = await tested.vectors('item', rows, features, 13)
+        expectClose(vectors, await oracle.vectors('item', rows, features, 13))
+        expect(Math.hypot(...vectors.subarray(0, model.dim))).toBeCloseTo(1, 6)
+      })
+    })
+
+    test('scores equal the oracle', async () => {
+      const random = new Random(3, 3)
+      const queries = floats(3 * model.dim, random)
+      const vectors = floats(31 * model.dim, random)
+      await withModels(engine, model, async (tested, oracle) => {
+        const expected = await oracle.scores(queries, 3, vectors, 31)
+        expectClose(await tested.scores(queries, 3, vectors, 31), expected)
+      })
+    })
+
+    test('a masked negative gets no gradient, a large bias no NaN', async () => {
+      const input = randomStep(model, 4, 6, 4)
+      for (let b = 0; b < 4; b++) input.negativeBias[b * 6 + 2] = -1e9
+      input.positiveBias.fill(80)
+      input.negativeBias[1] = 90
+      await withModels(engine, model, async (tested, oracle) => {
+        const output = await tested.step(input)
+        expectSame(output, await oracle.step(input))
+        const masked = output.negativeGradients.subarray(2 * model.dim, 3 * model.dim)
+        expect([...masked].every((value) => value === 0)).toBe(true)
+      })
+    })
+
+    test('a weight of 0 takes an example out, a weight of 2 counts it twice', async () => {
+      const once = randomStep(model, 3, 5, 5)
+      once.weights.set([1, 0, 1])
+      const twice = { ...once, weights: Float32Array.of(2, 0, 2) }
+      await withModels(engine, model, async (tested) => {
+        const single = await tested.step(once)
+        const double = await tested.step(twice)
+        expect(single.losses[1]).toBeCloseTo(0, 10)
+        for (let i = 0; i < single.userGradients.length; i++) {
+          expect(double.userGradients[i]).toBeCloseTo(2 * single.userGradients[i]!, 5)
+        }
+      })
+    })
+
+    test('what belongs to one example is bit-equal however the batch is cut', async () => {
+      const whole = randomStep(model, 24, 20, 6)
+      await withModels(engine, model, async (tested) => {
+        const expected = await tested.step(whole)
+        for (const size of [1, 7, 12]) {
+          const parts: StepOutput[] = []
+          for (let from = 0; from < 24; from += size) {
+            parts.push(await tested.step(slice(model, whole, from, Math.min(24, from + size))))
+          }
+          for (const name of [
+            'losses',
+            'positiveScores',
+            'userGradients',
+            'positiveGradients',
+          ] as const) {
+            const joined = parts.flatMap((part) => [...part[name]])
+            expect(joined).toEqual([...expected[name]])
+          }
+        }
+      })
+    })
+
+    test('the same input gives the same bytes, and results are not overwritten by the next call', async () => {
+      const input = randomStep(model, 8, 9, 8)
+      await withModels(engine, model, async (tested) => {
+        const first = await tested.step(input)
+        const kept = [...first.negativeGradients]
+        await tested.step(randomStep(model, 8, 9, 9))
+        expect([...first.negativeGradients]).toEqual(kept)
+        expect([...(await tested.step(input)).negativeGradients]).toEqual(kept)
+      })
+    })
+
+    test('the dense parameters are not written to', async () => {
+      const before = JSON.stringify(dense, asArrays)
+      const tested = await engine.open(model, dense)
+      await tested.step(randomStep(model, 5, 5, 10))
+      await tested.close()
+      expect(JSON.stringify(dense, asArrays)).toBe(before)
+    })
+  })
+}
+
+async function withModels(
+  engine: TensorEngine,
+  model: ModelSpec,
+  use: (tested: TensorModel, oracle: TensorModel) => Promise<void>,
+): Promise<void> {
+  const { dense } = initialise(model, 7)
+  const tested = await engine.open(model, dense)
+  await use(tested, await oracleEngine.open(model, dense))
+  await tested.close()
+}
+
+function slice(model: ModelSpec, input: StepInput, from: number, to: number): StepInput {
+  const rows = (array: Float32Array, width: number) => array.slice(from * width, to * width)
+  return {
+    ...input,
+    batch: to - from,
+    userRows: rows(input.userRows, model.dim),
+    userFeatures: rows(input.userFeatures, featureWidth(model.user)),
+    positiveRows: rows(input.positiveRows, model.dim),
+    positiveFeatures: rows(input.positiveFeatures, featureWidth(model.item)),
+    positiveBias: rows(input.positiveBias, 1),
+    negativeBias: rows(input.negativeBias, input.negatives),
+    weights: rows(input.weights, 1),
+  }
+}
+
+function expectSame(actual: StepOutput, expected: StepOutput): void {
+  expectClose(actual.losses, expected.losses)
+  expectClose(actual.positiveScores, expected.positiveScores)
+  expectClose(actual.userGradients, expected.userGradients)
+  expectClose(actual.positiveGradients, expected.positiveGradients)
+  expectClose(actual.negativeGradients, expected.negativeGradients)
+}
+
+export function expectClose(actual: Float32Array, expected: Float32Array): void {
+  expect(actual.length).toBe(expected.length)
+  const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1)
+  actual.forEach((value, i) => {
+    expect(Math.abs(value - expected[i]!), `entry ${i}`).toBeLessThanOrEqual(1e-5 * largest)
+  })
+}
+
+function asArrays(_: string, value: unknown): unknown {
+  return value instanceof Float32Array ? [...value] : value
+}
