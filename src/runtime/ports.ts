@@ -178,13 +178,16 @@ export interface OnlineWrite {
 export interface OnlineStore {
   /** One atomic script: rows older than what is stored are refused. 'not-loaded': there is no sentinel; nothing was written. */
   write(write: OnlineWrite): Promise<'written' | 'not-loaded'>
+  /** Opens a bulk load: its mark vanishes with everything else when Redis is emptied before the load is closed. */
+  beginLoad(generation: string, partition: number, runId: string): Promise<void>
   /** Bulk load without sentinel check, same refusal of older rows. */
   load(write: OnlineWrite): Promise<void>
+  /** Closes the bulk load of `runId`. 'not-loaded': Redis lost its mark, so rows may be missing; load again. */
   writeSentinel(
     generation: string,
     partition: number,
     sentinel: { readonly count: number; readonly offset: number; readonly runId: string },
-  ): Promise<void>
+  ): Promise<'written' | 'not-loaded'>
   removeSentinel(generation: string, partition: number): Promise<void>
   isLoaded(generation: string, partition: number): Promise<boolean>
   /** @throws FreshetError TIMEOUT after deadlineMs, REDIS_UNAVAILABLE */

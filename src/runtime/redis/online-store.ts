@@ -1,0 +1,205 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FreshetError, invariant, messageOf } from '../../errors.ts'
+import type { Logger, OnlineRead, OnlineStore, OnlineWrite } from '../ports.ts'
+import { connect, logConnection } from './connection.ts'
+import type { RedisConfig, RedisConnection } from './connection.ts'
+import { decodePosition, decodeRow, encodePosition, encodeRow } from './row-value.ts'
+import { sentinelScript, writeScript } from './scripts.ts'
+import type { Script } from './scripts.ts'
+
+/** A script blocks Redis while it runs: 500 rows take about 3 ms. */
+const rowsPerScriptMax = 500
+const commandsInFlightMax = 4_096
+const pollMs = 100
+
+/**
+ * The online store on Redis or Redis Cluster. Returns at once, whether or not Redis answers: every call then fails with
+ * REDIS_UNAVAILABLE until it does. `onUp` hears each change.
+ * @throws FreshetError CONFIG_INVALID
+ */
+export function openOnlineStore(
+  config: RedisConfig,
+  log: Logger,
+  onUp: (isUp: boolean) => void = () => {},
+): OnlineStore {
+  if (/[{}]/.test(config.keyPrefix)) {
+    throw new FreshetError(
+      'CONFIG_INVALID',
+      'redis.keyPrefix must not contain { or }: they would change which keys share a slot',
+    )
+  }
+  const connection = connect(config)
+  logConnection(connection, log, onUp)
+  // A refused first connection is retried by the client and has been logged by then.
+  connection.connect().catch(() => {})
+  return new RedisOnlineStore(connection, config)
+}
+
+/** The keys of one partition of one generation. All carry the same hash tag, so they share one slot of a cluster. */
+export function partitionKeys(keyPrefix: string, generation: string, partition: number) {
+  invariant(!/[{}]/.test(generation), `generation id ${generation} must not contain { or }`)
+  const tag = `${keyPrefix}{${generation}:${partition}}`
+  return {
+    user: (userId: string) => `${tag}:user:${userId}`,
+    learnedThrough: `${tag}:learned-through`,
+    sentinel: `${tag}:sentinel`,
+    loading: `${tag}:loading`,
+  }
+}
+
+class RedisOnlineStore implements OnlineStore {
+  readonly #connection: RedisConnection
+  readonly #config: RedisConfig
+  #inFlight = 0
+
+  constructor(connection: RedisConnection, config: RedisConfig) {
+    this.#connection = connection
+    this.#config = config
+  }
+
+  async write(write: OnlineWrite): Promise<'written' | 'not-loaded'> {
+    const isWritten = await this.#writeRows(write, true)
+    return isWritten ? 'written' : 'not-loaded'
+  }
+
+  async beginLoad(generation: string, partition: number, runId: string): Promise<void> {
+    const keys = this.#keys(generation, partition)
+    await this.#run('mark a load', () => this.#connection.set(keys.loading, runId))
+  }
+
+  async load(write: OnlineWrite): Promise<void> {
+    await this.#writeRows(write, false)
+  }
+
+  async writeSentinel(
+    generation: string,
+    partition: number,
+    sentinel: { readonly count: number; readonly offset: number; readonly runId: string },
+  ): Promise<'written' | 'not-loaded'> {
+    const keys = this.#keys(generation, partition)
+    const value = JSON.stringify(sentinel)
+    const done = await this.#eval(
+      sentinelScript,
+      [keys.sentinel, keys.loading],
+      [sentinel.runId, value],
+    )
+    return done === 1 ? 'written' : 'not-loaded'
+  }
+
+  async removeSentinel(generation: string, partition: number): Promise<void> {
+    const keys = this.#keys(generation, partition)
+    await this.#run('remove a sentinel', () => this.#connection.del(keys.sentinel))
+  }
+
+  async isLoaded(generation: string, partition: number): Promise<boolean> {
+    const keys = this.#keys(generation, partition)
+    return (
+      (await this.#run('look for a sentinel', () => this.#connection.exists(keys.sentinel))) === 1
+    )
+  }
+
+  async read(
+    generation: string,
+    partition: number,
+    userId: string,
+    deadlineMs: number,
+  ): Promise<OnlineRead> {
+    const keys = this.#keys(generation, partition)
+    const userKey = keys.user(userId)
+    // One MGET is one point in time: a row is never judged by a sentinel of another moment.
+    const command = this.#run('read a user row', () =>
+      this.#connection.mgetBuffer(userKey, keys.sentinel, keys.learnedThrough),
+    )
+    const values = await withDeadline(command, deadlineMs)
+    const [row = null, sentinel = null, learnedThrough = null] = values
+    return {
+      isLoaded: sentinel !== null,
+      row: row === null ? null : decodeRow(row, userKey),
+      learnedThrough:
+        learnedThrough === null ? null : decodePosition(learnedThrough, keys.learnedThrough),
+    }
+  }
+
+  async waitUntilReachable(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#run('ping', () => this.#connection.ping())
+        return
+      } catch {
+        await sleep(pollMs, undefined, { signal }).catch(() => {})
+      }
+    }
+    throw new FreshetError('ABORTED', 'Stopped while waiting for Redis')
+  }
+
+  async close(): Promise<void> {
+    // disconnect, not quit: quit waits for an answer that a Redis which went away never gives.
+    this.#connection.disconnect()
+  }
+
+  #keys(generation: string, partition: number) {
+    return partitionKeys(this.#config.keyPrefix, generation, partition)
+  }
+
+  /** Rows first, the position last: `learnedThrough` never promises a row that is not there yet. */
+  async #writeRows(write: OnlineWrite, needsSentinel: boolean): Promise<boolean> {
+    const keys = this.#keys(write.generation, write.partition)
+    const flag = needsSentinel ? '1' : '0'
+    for (let from = 0; from <= write.rows.length; from += rowsPerScriptMax) {
+      const rows = write.rows.slice(from, from + rowsPerScriptMax)
+      const names = rows.map((row) => keys.user(row.userId))
+      const values = rows.map(encodeRow)
+      if (from + rowsPerScriptMax > write.rows.length) {
+        names.push(keys.learnedThrough)
+        values.push(encodePosition(write.learnedThrough))
+      }
+      const written = await this.#eval(writeScript, [keys.sentinel, ...names], [flag, ...values])
+      if (written === -1) return false
+    }
+    return true
+  }
+
+  /** By hash, and by source where Redis has forgotten the script (restart, failover, SCRIPT FLUSH). */
+  async #eval(script: Script, keys: string[], args: (string | Buffer)[]): Promise<unknown> {
+    return this.#run('run a script', async () => {
+      try {
+        return await this.#connection.evalsha(script.sha1, keys.length, ...keys, ...args)
+      } catch (error) {
+        if (!messageOf(error).startsWith('NOSCRIPT')) throw error
+        return await this.#connection.eval(script.source, keys.length, ...keys, ...args)
+      }
+    })
+  }
+
+  async #run<T>(what: string, command: () => Promise<T>): Promise<T> {
+    if (this.#inFlight >= commandsInFlightMax) {
+      throw unavailable(what, `${this.#inFlight} commands already wait for an answer`)
+    }
+    this.#inFlight++
+    try {
+      return await command()
+    } catch (cause) {
+      throw unavailable(what, messageOf(cause), cause)
+    } finally {
+      this.#inFlight--
+    }
+  }
+}
+
+async function withDeadline<T>(result: Promise<T>, deadlineMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new FreshetError('TIMEOUT', `Redis did not answer within ${deadlineMs} ms`))
+    }, deadlineMs)
+  })
+  try {
+    return await Promise.race([result, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function unavailable(what: string, why: string, cause?: unknown): FreshetError {
+  return new FreshetError('REDIS_UNAVAILABLE', `Redis could not ${what}: ${why}`, { cause })
+}
