@@ -1,0 +1,55 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { nearest } from '../config/load.ts'
+import { addConfigCommand } from './commands/config.ts'
+import { addMapCommand } from './commands/map.ts'
+import { addRecallCommand } from './commands/recall.ts'
+import { addRecordCommands } from './commands/records.ts'
+import { addResetCommand } from './commands/reset.ts'
+import { addRoleCommands } from './commands/roles.ts'
+import { addStartCommand } from './commands/start.ts'
+import { addStatusCommand } from './commands/status.ts'
+import { addBenchCommand } from './commands/bench.ts'
+
+/**
+ * Runs one command line.
+ * @returns the exit code: 0, or 2 for a usage that commander has already explained
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  const program = buildProgram()
+  try {
+    await program.parseAsync(argv.length === 0 ? ['--help'] : [...argv], { from: 'user' })
+    return typeof process.exitCode === 'number' ? process.exitCode : 0
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? 0 : 2
+  }
+}
+
+export function buildProgram(): Command {
+  const program = new Command('freshet')
+    .description('Keeps two-tower recall fresh: events in, online SGD on ID embeddings, recall out, over Kafka.')
+    .version('0.1.0')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(freshet --help, or freshet <command> --help, lists what there is)')
+    .exitOverride()
+    .configureHelp({ helpWidth: 100 })
+  addStartCommand(program)
+  addRecallCommand(program)
+  addStatusCommand(program)
+  addRecordCommands(program)
+  addMapCommand(program)
+  addConfigCommand(program)
+  addResetCommand(program)
+  addRoleCommands(program)
+  addBenchCommand(program)
+  program.on('command:*', ([name]: string[]) => unknownCommand(program, name ?? ''))
+  for (const command of program.commands) command.copyInheritedSettings(program)
+  return program
+}
+
+function unknownCommand(program: Command, name: string): never {
+  const near = nearest(name, program.commands.map((command) => command.name()))
+  program.error(`error: unknown command '${name}'${near === undefined ? '' : `\n(Did you mean ${near}?)`}`, { exitCode: 2 })
+}
+
+export { InvalidArgumentError }

@@ -1,0 +1,77 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { FreshetError } from '../errors.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { Health } from '../runtime/health.ts'
+
+export interface OperatorServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/**
+ * /metrics (Prometheus text), /healthz (the process runs) and /readyz (every role can work; 503 and the reasons otherwise).
+ * @throws FreshetError PORT_TAKEN
+ */
+export async function serveOperators(
+  metrics: Metrics,
+  health: Health,
+  host: string,
+  port: number,
+): Promise<OperatorServer> {
+  const server = createServer((request, response) => {
+    answer(request, response, metrics, health).catch(() => response.destroy())
+  })
+  await listen(server, host, port)
+  const address = server.address() as AddressInfo
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  metrics: Metrics,
+  health: Health,
+): Promise<void> {
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return send(response, 405, 'text/plain', 'only GET\n')
+  switch (request.url?.split('?')[0]) {
+    case '/metrics':
+      return send(response, 200, metrics.registry.contentType, await metrics.registry.metrics())
+    case '/healthz':
+      return send(response, 200, 'text/plain', 'ok\n')
+    case '/readyz':
+      return send(
+        response,
+        health.isReady ? 200 : 503,
+        'application/json',
+        `${JSON.stringify({ isReady: health.isReady, roles: health.report() })}\n`,
+      )
+    default:
+      return send(response, 404, 'text/plain', 'try /metrics, /healthz or /readyz\n')
+  }
+}
+
+function send(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'content-type': type }).end(body)
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const isTaken = error.code === 'EADDRINUSE'
+      const message = isTaken
+        ? `metrics.port ${port} on ${host} is taken by another process; choose another, or 0 for any free one: --set metrics.port=0`
+        : `cannot listen on ${host}:${port} (metrics.host, metrics.port): ${error.message}`
+      reject(new FreshetError(isTaken ? 'PORT_TAKEN' : 'CONFIG_INVALID', message, { cause: error }))
+    })
+    server.listen(port, host, resolve)
+  })
+}
