@@ -1,17 +1,11 @@
 import { FreshetError } from '../../errors.ts'
-import { murmur2, partitionOf } from '../../records/partition.ts'
+import { partitionOfKey } from '../../records/partition.ts'
 import type { SinkRecord } from '../../streams/stage.ts'
 import { partitionKey } from '../ports.ts'
 import type { CompressionName } from './codecs.ts'
 import { codecNamed } from './codecs.ts'
 import type { Connection } from './connection.ts'
-import {
-  isConnectionFailure,
-  isPassing,
-  protocol,
-  protocolError,
-  toFreshetError,
-} from './errors.ts'
+import { isRetriable, isPassing, protocol, protocolError, toFreshetError } from './errors.ts'
 import { groupBy } from './group-by.ts'
 import type { EncodedBatch } from './produce.ts'
 import { produceRequest } from './produce.ts'
@@ -69,7 +63,8 @@ export class BatchCutter<Owner> {
       }
       batch.records.push(record)
       batch.owners.add(owner)
-      batch.bytes += bytes
+      // Counts as full, so that nothing joins a large record.
+      batch.bytes += bytes > largeRecordBytes ? Math.max(bytes, batchBytesMax) : bytes
     }
   }
 
@@ -94,9 +89,7 @@ export class BatchCutter<Owner> {
     if (partitions === 0) {
       throw new FreshetError('TOPIC_INVALID', `topic ${record.topic} does not exist`)
     }
-    if (record.key === null) return this.#next++ % partitions
-    if (typeof record.key === 'string') return partitionOf(record.key, partitions)
-    return (murmur2(record.key) & 0x7fffffff) % partitions
+    return record.key === null ? this.#next++ % partitions : partitionOfKey(record.key, partitions)
   }
 }
 

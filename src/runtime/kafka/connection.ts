@@ -5,7 +5,7 @@ import type { Config } from '../../config/schema.ts'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { codecsReady } from './codecs.ts'
-import { isConnectionFailure, isRetriable, protocolType, toFreshetError } from './errors.ts'
+import { isConnectionFailure, isPending, isRetriable, toFreshetError } from './errors.ts'
 import type { Broker, KafkajsCluster, ProtocolRequest, SocketOptions } from './kafkajs.ts'
 import { Cluster, defaultSocket, quietLogger } from './kafkajs.ts'
 
@@ -144,7 +144,7 @@ export class Connection {
       this.#settings.onUp(false)
       this.#settings.log.debug({ error: messageOf(error) }, `${what}: no answer, trying again`)
     }
-    if (protocolType(error) === 'CONCURRENT_TRANSACTIONS') return
+    if (isPending(error)) return
     await this.refresh().catch(() => undefined)
   }
 

@@ -50,6 +50,12 @@ const staleNames = new Set([
   'KafkaJSGroupCoordinatorNotFound',
 ])
 
+const pendingTypes = new Set([
+  'CONCURRENT_TRANSACTIONS',
+  'GROUP_LOAD_IN_PROGRESS',
+  'UNSTABLE_OFFSET_COMMIT',
+])
+
 const fencedTypes = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED'])
 
 export function isPassing(code: number): boolean {
@@ -72,6 +78,11 @@ export function isRetriable(error: unknown): boolean {
     passingTypes.has(protocolType(error)) ||
     (find(error, (e) => (staleNames.has(e.name) ? true : undefined)) ?? false)
   )
+}
+
+/** The right broker has answered and is not ready: new metadata would not help. */
+export function isPending(error: unknown): boolean {
+  return pendingTypes.has(protocolType(error))
 }
 
 export function isFenced(error: unknown): boolean {

@@ -27,6 +27,8 @@ const closeMs = 1_500
 /**
  * Sends in order, once: one request is under way, the next takes everything that has gathered meanwhile. While brokers are
  * away it keeps what it has and sends the same bytes again, and the sequence numbers make the brokers drop a repeat.
+ * One gap: a broker that restarts after a crash forgets producers whose newest record timestamp is over a day old
+ * (`producer.id.expiration.ms`), so in a replay of old data what was under way at the crash may be appended twice.
  */
 export class IdempotentProducer implements Producer {
   readonly #connection: Connection

@@ -84,15 +84,6 @@ export interface Broker {
     memberId: string
     topics: readonly OffsetCommitTopic[]
   }): Promise<unknown>
-  offsetFetch(request: {
-    groupId: string
-    topics: readonly { topic: string; partitions: readonly { partition: number }[] }[]
-  }): Promise<{
-    responses: readonly {
-      topic: string
-      partitions: readonly { partition: number; offset: string; metadata: string | null }[]
-    }[]
-  }>
   listOffsets(request: {
     isolationLevel: 0 | 1
     topics: readonly {
@@ -227,3 +218,19 @@ export function quietLogger(write: (fields: object, message: string) => void): u
     },
   })
 }
+
+interface KafkajsConnection {
+  connect(): Promise<boolean>
+  connecting?: Promise<boolean> | null
+}
+
+/** Two callers that find a connection closed would both open a socket, and the first socket would be lost. */
+function connectOnce(connection: { readonly prototype: KafkajsConnection }): void {
+  const { connect } = connection.prototype
+  connection.prototype.connect = function (this: KafkajsConnection) {
+    this.connecting ??= connect.call(this).finally(() => (this.connecting = null))
+    return this.connecting
+  }
+}
+
+connectOnce(load('kafkajs/src/network/connection') as { readonly prototype: KafkajsConnection })

@@ -1,6 +1,7 @@
 import type { CommittedOffset, StartPosition, TopicPartition } from '../ports.ts'
 import { partitionKey } from '../ports.ts'
 import type { Connection } from './connection.ts'
+import { offsetFetchRequest } from './offset-fetch.ts'
 import { listOffsets } from './offsets.ts'
 
 /** Turns start positions into offsets; 'committed' is the start of the partition where nothing is committed. */
@@ -49,25 +50,15 @@ export async function startOffsets(
   return offsets
 }
 
+/** Committed offsets of these partitions; waits for a transaction that is being closed. */
 export async function fetchCommitted(
   connection: Connection,
   groupId: string,
   topic: string,
   partitions: readonly number[],
-): Promise<Map<number, CommittedOffset>> {
-  const found = await connection.retrying(`read the committed offsets of ${groupId}`, async () => {
+): Promise<ReadonlyMap<number, CommittedOffset>> {
+  return connection.retrying(`read the committed offsets of ${groupId}`, async () => {
     const coordinator = await connection.cluster.findGroupCoordinator({ groupId })
-    return coordinator.offsetFetch({
-      groupId,
-      topics: [{ topic, partitions: partitions.map((partition) => ({ partition })) }],
-    })
+    return connection.send(coordinator.nodeId, offsetFetchRequest(groupId, topic, partitions))
   })
-  return new Map(
-    found.responses
-      .flatMap((r) => r.partitions)
-      .map(({ partition, offset, metadata }) => [
-        partition,
-        { offset: Number(offset) < 0 ? null : Number(offset), metadata: metadata ?? '' },
-      ]),
-  )
 }

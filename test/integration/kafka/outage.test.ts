@@ -1,0 +1,91 @@
+import { expect, onTestFinished, test } from 'vitest'
+import type { Logger } from '../../../src/runtime/ports.ts'
+import { ownBroker, silentLog } from '../../support/own-servers.ts'
+import { eventually, member, numbered, randomName, range, testClient, valuesOf } from './support.ts'
+
+test('a broker that dies and comes back loses nothing, repeats nothing and keeps the order', async () => {
+  const broker = await ownBroker(onTestFinished)
+  const kafka = testClient({ brokers: [broker.address] })
+  const topic = randomName('topic')
+  await kafka.createTopics([{ topic, partitions: 1, config: {} }])
+  const reader = await member(kafka, randomName('group'), [topic])
+  const producer = await kafka.producer()
+
+  const sends: Promise<void>[] = []
+  const sending = setInterval(() => {
+    const i = sends.length * 10
+    sends.push(producer.send(numbered(topic, 0, i, i + 10)))
+  }, 5)
+  onTestFinished(() => clearInterval(sending))
+  await eventually(() => reader.records.length > 200, 'records flow')
+  await broker.kill()
+  const beforeOutage = sends.length
+  await eventually(() => sends.length > beforeOutage + 50, 'sends pile up')
+  await broker.restart()
+  await eventually(
+    () => reader.records.length > beforeOutage * 10 + 500,
+    'records flow again',
+    40_000,
+  )
+  clearInterval(sending)
+  await Promise.all(sends)
+  await eventually(() => reader.records.length >= sends.length * 10, 'everything has arrived')
+  // What was delivered but not committed may come again after the session was lost: by offset it is the same record.
+  const byOffset = new Map(reader.records.map((r) => [r.offset, r]))
+  expect(valuesOf([...byOffset.values()])).toEqual(range(0, sends.length * 10))
+  expect(reader.records.map((r) => r.offset)).toEqual([...byOffset.keys()])
+}, 90_000)
+
+test('a broker that is away at the start is waited for, and said so', async () => {
+  const broker = await ownBroker(onTestFinished)
+  await broker.stop()
+  const said: string[] = []
+  const log: Logger = {
+    ...silentLog,
+    warn: (_, message) => void said.push(message),
+    child: () => log,
+  }
+  const ups: boolean[] = []
+  const kafka = testClient({ brokers: [broker.address] }, log)
+  const reachable = kafka.waitUntilReachable(new AbortController().signal)
+  await eventually(
+    () => said.some((line) => line.includes(broker.address)),
+    'it says what it waits for',
+  )
+  await broker.restart()
+  await reachable
+  expect(await kafka.topicExists(randomName('absent'))).toBe(false)
+  expect(ups).toEqual([])
+}, 60_000)
+
+test('waiting for a broker ends with the signal', async () => {
+  const kafka = testClient({ brokers: ['127.0.0.1:9'] })
+  await kafka.waitUntilReachable(AbortSignal.timeout(200))
+})
+
+test.each(['SIGKILL', 'SIGSTOP'] as const)(
+  'closing takes at most 3 s when the broker got %s',
+  async (signal) => {
+    const broker = await ownBroker(onTestFinished)
+    const kafka = testClient({ brokers: [broker.address] })
+    const topic = randomName('topic')
+    await kafka.createTopics([{ topic, partitions: 2, config: {} }])
+    const reader = await member(kafka, randomName('group'), [topic])
+    await eventually(() => reader.owned.size === 2, 'joined')
+    const producer = await kafka.producer()
+    const transactional = await kafka.transactionalProducer(randomName('closing'))
+    const tail = await kafka.tail({ topics: [topic], from: 'earliest', onBatch: () => {} })
+    await tail.caughtUp
+    process.kill(broker.pid(), signal)
+    if (signal === 'SIGSTOP') onTestFinished(() => void process.kill(broker.pid(), 'SIGCONT'))
+    const unsent = Promise.allSettled([
+      producer.send(numbered(topic, 0, 0, 5)),
+      transactional.transact(numbered(topic, 1, 0, 5)),
+    ])
+    const startedAt = performance.now()
+    await kafka.close()
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect((await unsent).map((one) => one.status)).toEqual(['rejected', 'rejected'])
+  },
+  60_000,
+)
