@@ -1,6 +1,6 @@
 import avsc from 'avsc'
 import type { Type } from 'avsc'
-import { FreshetError } from '../errors.ts'
+import { FreshetError, messageOf } from '../errors.ts'
 import { compileGuard } from './avro-guard.ts'
 import { isUnion } from './fingerprint.ts'
 import type { AvroSchema, FieldSchema } from './schema-parts.ts'
@@ -12,22 +12,33 @@ import type { AvroSchema, FieldSchema } from './schema-parts.ts'
  */
 export type AvroDecoder = (bytes: Buffer, offset: number) => unknown
 
+export interface DecoderOptions {
+  /** The schema to read with, where it is not the one written with. */
+  readonly reader?: AvroSchema
+  /** Integers beyond 2^53, e.g. times in nanoseconds, become the nearest double; they are refused otherwise. */
+  readonly areLongsRounded?: boolean
+}
+
 /**
  * Decodes one record that fills `bytes` from `offset` to the end.
  * @throws FreshetError RECORD_UNDECODABLE; CONFIG_INVALID at once for schemas that are invalid or cannot be resolved
  */
-export function compileDecoder(writer: AvroSchema, reader?: AvroSchema): AvroDecoder {
-  const type = avroType(writer)
-  const guard = compileGuard(writer)
-  const target = reader === undefined ? type : avroType(reader)
-  const resolver = reader === undefined ? undefined : resolverOf(target, type)
+export function compileDecoder(writer: AvroSchema, options: DecoderOptions = {}): AvroDecoder {
+  const type = avroType(writer, options.areLongsRounded)
+  const guard = compileGuard(writer, options.areLongsRounded)
+  const target = options.reader === undefined ? type : avroType(options.reader)
+  const resolver = options.reader === undefined ? undefined : resolverOf(target, type)
   return (bytes, offset) => {
     const end = guard(bytes, offset)
     if (end < bytes.length) {
       const left = bytes.length - end
       throw new FreshetError('RECORD_UNDECODABLE', `Avro: ${left} bytes follow the record's end`)
     }
-    return target.decode(bytes, offset, resolver).value
+    try {
+      return target.decode(bytes, offset, resolver).value
+    } catch (cause) {
+      throw new FreshetError('RECORD_UNDECODABLE', `Avro: ${messageOf(cause)}`, { cause })
+    }
   }
 }
 
@@ -38,20 +49,23 @@ export function compileEncoder(schema: AvroSchema): (value: unknown) => Buffer {
     try {
       return type.toBuffer(value)
     } catch (cause) {
-      throw new FreshetError('RECORD_INVALID', `Avro: ${(cause as Error).message}`, { cause })
+      throw new FreshetError('RECORD_INVALID', `Avro: ${messageOf(cause)}`, { cause })
     }
   }
 }
 
 /** @throws FreshetError CONFIG_INVALID */
-function avroType(schema: AvroSchema): Type {
+function avroType(schema: AvroSchema, areLongsRounded = false): Type {
   try {
     return avsc.Type.forSchema(withoutMaps(schema) as avsc.schema.AvroSchema, {
       logicalTypes: { [mapLogicalType]: MapType },
       assertLogicalTypes: true,
+      // Records are then plain: nothing but their fields to be met by whoever goes through them.
+      omitRecordMethods: true,
+      ...(areLongsRounded ? { typeHook: longsRounded } : {}),
     })
   } catch (cause) {
-    const message = `invalid Avro schema: ${(cause as Error).message}`
+    const message = `invalid Avro schema: ${messageOf(cause)}`
     throw new FreshetError('CONFIG_INVALID', message, { cause })
   }
 }
@@ -60,9 +74,31 @@ function resolverOf(reader: Type, writer: Type): ReturnType<Type['createResolver
   try {
     return reader.createResolver(writer)
   } catch (cause) {
-    const message = `the Avro schemas cannot be resolved: ${(cause as Error).message}`
+    const message = `the Avro schemas cannot be resolved: ${messageOf(cause)}`
     throw new FreshetError('CONFIG_INVALID', message, { cause })
   }
+}
+
+const roundedLong = avsc.types.LongType.__with({
+  fromBuffer: (bytes: Buffer) => Number(bytes.readBigInt64LE()),
+  toBuffer: longToBuffer,
+  fromJSON: Number,
+  toJSON: Number,
+  isValid: (value: unknown) => typeof value === 'number',
+  compare: (a: number, b: number) => a - b,
+})
+
+/** With a registry alone, avsc would leave out the longs that have a logical type. */
+function longsRounded(schema: unknown): Type | undefined {
+  const type =
+    typeof schema === 'object' && schema !== null && 'type' in schema ? schema.type : schema
+  return type === 'long' ? roundedLong : undefined
+}
+
+function longToBuffer(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigInt64LE(BigInt(value))
+  return bytes
 }
 
 const mapLogicalType = 'freshet-map'

@@ -21,8 +21,8 @@ interface Walk {
 
 type Step = (walk: Walk) => void
 
-export function compileGuard(schema: AvroSchema): AvroGuard {
-  const step = compile(schema, { names: new Map(), namespace: '', path: '' })
+export function compileGuard(schema: AvroSchema, areLongsRounded = false): AvroGuard {
+  const step = compile(schema, { names: new Map(), namespace: '', path: '', areLongsRounded })
   return (bytes, offset) => {
     const reader = new AvroReader(bytes, offset)
     step({ reader, depth: 0, items: 0 })
@@ -34,6 +34,8 @@ interface Scope {
   readonly names: Map<string, Step>
   readonly namespace: string
   readonly path: string
+  /** Integers beyond 2^53 pass. */
+  readonly areLongsRounded: boolean
 }
 
 function compile(schema: AvroSchema, scope: Scope): Step {
@@ -61,14 +63,16 @@ function compile(schema: AvroSchema, scope: Scope): Step {
   }
 }
 
-function primitive(type: string, { path }: Scope): Step | undefined {
+function primitive(type: string, { path, areLongsRounded }: Scope): Step | undefined {
   switch (type) {
     case 'null':
       return () => {}
     case 'boolean':
       return ({ reader }) => reader.pass(path, 1)
-    case 'int':
     case 'long':
+      if (areLongsRounded) return ({ reader }) => reader.passLong(path)
+      return ({ reader }) => void reader.long(path)
+    case 'int':
       return ({ reader }) => void reader.long(path)
     case 'float':
       return ({ reader }) => reader.pass(path, 4)

@@ -39,6 +39,17 @@ export class AvroReader {
     return (low & 1) === 0 ? magnitude : -magnitude - 1
   }
 
+  /** Passes over an integer of up to 64 bits. */
+  passLong(field: string): void {
+    const start = this.offset
+    for (let length = 1; length <= 10; length++) {
+      const byte = this.bytes[this.offset++]
+      if (byte !== undefined && byte < 128) return
+    }
+    this.offset = start
+    this.fail(field, 'the bytes of an integer do not end')
+  }
+
   /** How many bytes or items follow: `bytesEach` is the least that one takes. */
   length(field: string, bytesEach: number): number {
     const start = this.offset

@@ -24,6 +24,11 @@ export function singleObjectHeader(schema: AvroSchema): Buffer {
   return header
 }
 
+/** The fingerprint as 16 hex digits. */
+export function fingerprintOf(schema: AvroSchema): string {
+  return crc64Avro(canonicalForm(schema)).toString(16).padStart(16, '0')
+}
+
 /** CRC-64-AVRO of the UTF-8 bytes of a text. */
 export function crc64Avro(text: string): bigint {
   let fingerprint = empty

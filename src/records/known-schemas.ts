@@ -1,6 +1,6 @@
 import { FreshetError } from '../errors.ts'
 import { compileDecoder, type AvroDecoder } from './avro-general.ts'
-import { headerBytes, singleObjectHeader } from './fingerprint.ts'
+import { fingerprintOf, headerBytes, singleObjectHeader } from './fingerprint.ts'
 import type { AvroSchema } from './schema-parts.ts'
 
 /** The versions of one topic's schema that are known: the current one, and older ones that are read as the current one. */
@@ -26,10 +26,10 @@ export function knownSchemas(
   const low = header.readInt32LE(2)
   const high = header.readInt32LE(6)
   const decoders = new Map<string, AvroDecoder>([
-    [fingerprintIn(header), compileDecoder(current)],
+    [fingerprintOf(current), compileDecoder(current)],
     ...older.map((schema): [string, AvroDecoder] => [
-      fingerprintIn(singleObjectHeader(schema)),
-      compileDecoder(schema, current),
+      fingerprintOf(schema),
+      compileDecoder(schema, { reader: current }),
     ]),
   ])
   return {

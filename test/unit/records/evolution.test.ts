@@ -115,7 +115,7 @@ test('examples written with 1.0 are read, with the defaults of what it did not k
 })
 
 test('a reader that only knows 1.0 reads what is written now', () => {
-  const readEvent = compileDecoder(topicSchemas.events, events10.schema)
+  const readEvent = compileDecoder(topicSchemas.events, { reader: events10.schema })
   const read = events.map((event) => readEvent(encodeEvent(event), headerBytes))
   expect(JSON.parse(JSON.stringify(read[0]))).toEqual({
     'freshet.Impression': {
@@ -140,7 +140,7 @@ test('a reader that only knows 1.0 reads what is written now', () => {
     },
   })
   expect(read[3]).toEqual({ 'freshet.Heartbeat': { event_time: timeMs + 6_000 } })
-  const readExample = compileDecoder(topicSchemas.examples, examples10.schema)
+  const readExample = compileDecoder(topicSchemas.examples, { reader: examples10.schema })
   expect(readExample(encodeExample({ ...example, weight: 3 }), headerBytes)).toHaveProperty([
     'freshet.Example',
     'hard_negatives',
