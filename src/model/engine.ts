@@ -12,6 +12,7 @@ export interface TensorEngine {
 
 export interface TensorModel {
   /**
+   * Bit-equal for any cut into batches, down to one row: a pod computes what the learner computed.
    * @param rows ID rows [count x d]
    * @param features encoded features [count x F] of that side
    * @returns L2-normalised vectors [count x d]; a fresh array
@@ -66,7 +67,10 @@ export interface StepInput {
   readonly weights: Float32Array
 }
 
-/** Gradients of the SUM of the losses with respect to the ID rows. */
+/**
+ * Gradients of the SUM of the losses with respect to the ID rows. The same input gives the same bytes. What belongs to one example
+ * is also bit-equal for any cut into batches of two or more; a batch of one may differ in the last bit (matrix times vector).
+ */
 export interface StepOutput {
   /** [B], each already multiplied by its weight. */
   readonly losses: Float32Array

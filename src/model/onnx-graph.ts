@@ -1,4 +1,6 @@
-import { onnx } from 'onnx-proto'
+import type { onnx } from 'onnx-proto'
+// A CommonJS module whose names Node cannot see: only its default export can be imported.
+import onnxProto from 'onnx-proto'
 import { lengthMin } from './oracle.ts'
 import type { DenseParameters, ModelSpec, Side, TowerParameters } from './spec.ts'
 import { featureWidth } from './spec.ts'
@@ -66,18 +68,15 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array 
     ],
     [integer('axis', 1)],
   )
-  const highest = graph.node('ReduceMax', [logits], [integers('axes', [1]), integer('keepdims', 1)])
-  const shifted = graph.sub(logits, highest)
-  const powers = graph.node('Exp', [shifted])
-  const total = graph.rowSum(powers)
-  const [positiveShifted] = graph.split(shifted)
-  const [positivePower, negativePowers] = graph.split(powers)
-  const losses = graph.mul(weights, graph.sub(graph.node('Log', [total]), positiveShifted))
-
+  // Row-wise operators, not Exp and Div: those work on the whole buffer in lanes, and then a row's last bit depends on its place.
+  const [positiveLog] = graph.split(graph.node('LogSoftmax', [logits], [integer('axis', 1)]))
+  const [positiveShare, negativeShares] = graph.split(
+    graph.node('Softmax', [logits], [integer('axis', 1)]),
+  )
+  const losses = graph.mul(weights, graph.node('Neg', [positiveLog]))
   const scale = graph.mul(weights, sharpness)
-  const positiveShare = graph.node('Div', [positivePower, total])
   const byPositive = graph.mul(scale, graph.sub(positiveShare, graph.scalar(1)))
-  const byNegatives = graph.mul(graph.node('Div', [scale, total]), negativePowers)
+  const byNegatives = graph.mul(scale, negativeShares)
   const byUsers = graph.add(
     graph.mul(byPositive, positives.vectors),
     graph.node('MatMul', [byNegatives, negatives.vectors]),
@@ -111,6 +110,13 @@ interface TowerValues {
   readonly vectors: string
 }
 
+interface Transposes {
+  /** [d x hidden] */
+  readonly output: string
+  /** [hidden x d], of the part of the hidden weights that the ID row meets */
+  readonly row: string
+}
+
 /** One tower's arithmetic (spec.ts); its parameters are written once, however often it is used. */
 class TowerBuilder {
   readonly #graph: GraphBuilder
@@ -119,25 +125,24 @@ class TowerBuilder {
   readonly #hiddenBias: string
   readonly #outputWeights: string
   readonly #outputBias: string
-  readonly #outputWeightsTransposed: string
-  readonly #rowWeightsTransposed: string
+  readonly #parameters: TowerParameters
+  readonly #dim: number
+  readonly #hidden: number
+  #transposes: Transposes | undefined
 
   constructor(graph: GraphBuilder, side: Side, model: ModelSpec, parameters: TowerParameters) {
     const { dim } = model
     const { hidden } = model[side]
     const width = featureWidth(model[side])
-    const rowWeights = parameters.hiddenWeights.subarray(0, dim * hidden)
     this.#graph = graph
     this.#projection = width > 0 ? graph.constant(parameters.projection, [width, dim]) : ''
     this.#hiddenWeights = graph.constant(parameters.hiddenWeights, [dim + width, hidden])
     this.#hiddenBias = graph.constant(parameters.hiddenBias, [hidden])
     this.#outputWeights = graph.constant(parameters.outputWeights, [hidden, dim])
     this.#outputBias = graph.constant(parameters.outputBias, [dim])
-    this.#outputWeightsTransposed = graph.constant(
-      transposed(parameters.outputWeights, hidden, dim),
-      [dim, hidden],
-    )
-    this.#rowWeightsTransposed = graph.constant(transposed(rowWeights, dim, hidden), [hidden, dim])
+    this.#parameters = parameters
+    this.#dim = dim
+    this.#hidden = hidden
   }
 
   forward(rows: string, features: string | null): TowerValues {
@@ -157,12 +162,24 @@ class TowerBuilder {
   /** Gradient by the ID rows, given the one by the vectors. */
   backward(forward: TowerValues, gradients: string): string {
     const graph = this.#graph
+    const transposes = (this.#transposes ??= this.#transpose())
     const along = graph.mul(forward.vectors, graph.rowSum(graph.mul(gradients, forward.vectors)))
     const bySum = graph.node('Div', [graph.sub(gradients, along), forward.lengths])
     const isActive = graph.node('Greater', [forward.hidden, graph.scalar(0)])
-    const byRelu = graph.node('MatMul', [bySum, this.#outputWeightsTransposed])
+    const byRelu = graph.node('MatMul', [bySum, transposes.output])
     const byHidden = graph.node('Where', [isActive, byRelu, graph.scalar(0)])
-    return graph.add(bySum, graph.node('MatMul', [byHidden, this.#rowWeightsTransposed]))
+    return graph.add(bySum, graph.node('MatMul', [byHidden, transposes.row]))
+  }
+
+  #transpose(): Transposes {
+    const { hiddenWeights, outputWeights } = this.#parameters
+    const dim = this.#dim
+    const hidden = this.#hidden
+    const rowWeights = hiddenWeights.subarray(0, dim * hidden)
+    return {
+      output: this.#graph.constant(transposed(outputWeights, hidden, dim), [dim, hidden]),
+      row: this.#graph.constant(transposed(rowWeights, dim, hidden), [hidden, dim]),
+    }
   }
 }
 
@@ -187,7 +204,12 @@ class GraphBuilder {
   constant(values: Float32Array, dims: number[]): string {
     const name = `constant${this.#constants.length}`
     const rawData = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.#constants.push({ name, dims, dataType: onnx.TensorProto.DataType.FLOAT, rawData })
+    this.#constants.push({
+      name,
+      dims,
+      dataType: onnxProto.onnx.TensorProto.DataType.FLOAT,
+      rawData,
+    })
     return name
   }
 
@@ -226,7 +248,7 @@ class GraphBuilder {
   }
 
   encode(name: string): Uint8Array {
-    return onnx.ModelProto.encode({
+    return onnxProto.onnx.ModelProto.encode({
       irVersion,
       opsetImport: [{ domain: '', version: opset }],
       producerName: 'freshet',
@@ -254,7 +276,7 @@ class GraphBuilder {
     this.#constants.push({
       name,
       dims: [values.length],
-      dataType: onnx.TensorProto.DataType.INT64,
+      dataType: onnxProto.onnx.TensorProto.DataType.INT64,
       int64Data: values,
     })
     return name
@@ -267,16 +289,12 @@ function valueInfo(name: string, shape: readonly (string | number)[]): onnx.IVal
   )
   return {
     name,
-    type: { tensorType: { elemType: onnx.TensorProto.DataType.FLOAT, shape: { dim } } },
+    type: { tensorType: { elemType: onnxProto.onnx.TensorProto.DataType.FLOAT, shape: { dim } } },
   }
 }
 
 function integer(name: string, i: number): onnx.IAttributeProto {
-  return { name, type: onnx.AttributeProto.AttributeType.INT, i }
-}
-
-function integers(name: string, ints: number[]): onnx.IAttributeProto {
-  return { name, type: onnx.AttributeProto.AttributeType.INTS, ints }
+  return { name, type: onnxProto.onnx.AttributeProto.AttributeType.INT, i }
 }
 
 /** [rows x columns] -> [columns x rows] */

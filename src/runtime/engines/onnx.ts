@@ -26,6 +26,7 @@ async function openModel(
       intraOpNumThreads: options.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
+      logSeverityLevel: 3,
     })
   const towers: Record<Side, InferenceSession> = {
     user: await open(towerGraph(model, dense, 'user')),
