@@ -78,9 +78,11 @@ test('an older row or position is refused, an equal one replaces, a newer one re
   expect(await valueAfter(10, 1)).toBe(1)
   expect(await valueAfter(9, 2)).toBe(1)
   expect(await valueAfter(10, 3)).toBe(3)
-  // 2^32 apart and of more decimal digits: compared as numbers, not as bytes or text.
-  expect(await valueAfter(4_294_967_306, 4)).toBe(4)
-  expect(await valueAfter(99, 5)).toBe(4)
+  // The bytes of 257 as a double sort after those of 512: compared as numbers, not as text.
+  expect(await valueAfter(257, 4)).toBe(4)
+  expect(await valueAfter(512, 5)).toBe(5)
+  expect(await valueAfter(257, 6)).toBe(5)
+  expect(await valueAfter(4_294_967_306, 7)).toBe(7)
   const { learnedThrough } = await store.read(generation, 2, 'u', 1_000)
   expect(learnedThrough?.offset).toBe(4_294_967_306)
 })
