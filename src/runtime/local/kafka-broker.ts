@@ -9,6 +9,7 @@ import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
 import { askPort, choosePorts, loopback } from './loopback-ports.ts'
+import { claimRun } from './run-records.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
 
 export interface BrokerOptions {
@@ -41,6 +42,7 @@ export function fetchBroker(cacheDir: string, onProgress?: OnProgress): Promise<
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const startedMs = performance.now()
   const dataDir = path.resolve(options.dataDir)
+  const claim = await claimRun('kafka', dataDir, options.runDir)
   const [port, controllerPort] = await choosePorts(dataDir, 2, options.port, 'the Kafka broker')
   const propertiesFile = path.join(dataDir, 'server.properties')
   await fs.writeFile(propertiesFile, serverProperties(dataDir, port!, controllerPort!))
@@ -50,13 +52,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const running = await startServer({
     name: 'kafka',
     command: java,
-    args: (marker) => [
-      ...['-Xmx512m', '-XX:+UseSerialGC', ...archive.flags, `-Dfreshet.run=${marker}`],
+    args: [
+      ...['-Xmx512m', '-XX:+UseSerialGC', ...archive.flags, `-Dfreshet.run=${claim.marker}`],
       ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', classPath(options.libsDir)],
       ...['kafka.Kafka', propertiesFile],
     ],
+    claim,
     dataDir,
-    runDir: options.runDir,
     isReady: async () => (await askPort(port!, apiVersionsRequest, 1_000)) !== null,
     readyWithinMs: 60_000,
     stopWithinMs: 20_000,

@@ -3,6 +3,7 @@ import { type OnProgress, fetchRedis } from '../../../scripts/fetch-servers.js'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
 import { askPort, choosePorts, loopback } from './loopback-ports.ts'
+import { claimRun } from './run-records.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
 
 export interface RedisOptions {
@@ -35,18 +36,19 @@ export function fetchRedisServer(cacheDir: string, onProgress?: OnProgress): Pro
 export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const startedMs = performance.now()
   const dataDir = path.resolve(options.dataDir)
+  const claim = await claimRun('redis', dataDir, options.runDir)
   const [port] = await choosePorts(dataDir, 1, options.port, 'Redis')
   const running = await startServer({
     name: 'redis',
     command: options.binary,
-    args: (marker) => [
+    args: [
       ...['--port', String(port), '--bind', loopback, '--dir', dataDir, '--save', ''],
       ...['--appendonly', options.persist ? 'yes' : 'no'],
       // Redis overwrites its command line, so the word that identifies this run has to be part of the template.
-      ...['--proc-title-template', `{title} {listen-addr} ${marker}`],
+      ...['--proc-title-template', `{title} {listen-addr} ${claim.marker}`],
     ],
+    claim,
     dataDir,
-    runDir: options.runDir,
     isReady: async () => {
       const answer = await askPort(port!, Buffer.from('PING\r\n'), 1_000)
       return answer?.toString().startsWith('+PONG') === true

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -18,6 +19,8 @@ interface RunRecord {
 }
 
 export interface RunClaim {
+  /** Must appear in the server's command line. */
+  readonly marker: string
   write(pid: number): Promise<void>
   /** Removes the record, unless a later start has replaced it. */
   forget(): Promise<void>
@@ -26,18 +29,16 @@ export interface RunClaim {
 const orphanStopMs = 10_000
 
 /**
- * Makes sure that nobody else runs this server: an orphan of an earlier start is ended first.
+ * Makes sure that nobody else runs this server, before anything of its data or ports is looked at: an orphan of an
+ * earlier start is ended first.
  * @throws FreshetError ALREADY_RUNNING when its owner is still alive
  */
-export async function claimRun(
-  server: { readonly name: string; readonly dataDir: string; readonly runDir: string },
-  marker: string,
-): Promise<RunClaim> {
-  await fs.mkdir(server.runDir, { recursive: true })
-  const file = path.join(server.runDir, `${server.name}.json`)
+export async function claimRun(name: string, dataDir: string, runDir: string): Promise<RunClaim> {
+  const marker = `freshet-${randomUUID()}`
+  await fs.mkdir(runDir, { recursive: true })
+  const file = path.join(runDir, `${name}.json`)
   const found = await readRecord(file)
   if (found !== null) await endOrphan(found)
-  const { name, dataDir } = server
   const write = async (pid: number): Promise<void> => {
     const record: RunRecord = { name, pid, ownerPid: process.pid, marker, dataDir }
     await fs.writeFile(`${file}.new`, JSON.stringify(record))
@@ -46,7 +47,7 @@ export async function claimRun(
   const forget = async (): Promise<void> => {
     if ((await readRecord(file))?.marker === marker) await fs.rm(file, { force: true })
   }
-  return { write, forget }
+  return { marker, write, forget }
 }
 
 /**
@@ -77,8 +78,10 @@ async function endOrphan(record: RunRecord): Promise<boolean> {
   }
   const deadlineMs = performance.now() + orphanStopMs
   signal(record.pid, 'SIGTERM')
-  while ((await parentOfMarked(record)) !== null) {
-    if (performance.now() > deadlineMs) signal(record.pid, 'SIGKILL')
+  // A process that is ending has no command line any more, but still holds its ports.
+  while ((await readProcess(record.pid)) !== null) {
+    const isLate = performance.now() > deadlineMs
+    if (isLate && (await parentOfMarked(record)) !== null) signal(record.pid, 'SIGKILL')
     await delay(50)
   }
   return true
@@ -98,6 +101,7 @@ async function parentOfMarked(record: RunRecord): Promise<number | null> {
   return found?.command.includes(record.marker) === true ? found.parentPid : null
 }
 
+/** A zombie counts as gone: where nothing reaps orphans it stays for ever, without ports or files. */
 async function readProcess(
   pid: number,
 ): Promise<{ readonly parentPid: number; readonly command: string } | null> {
@@ -107,7 +111,8 @@ async function readProcess(
       fs.readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''),
     ])
     const parent = /^PPid:\s*(\d+)/m.exec(status)?.[1]
-    return parent === undefined ? null : { parentPid: Number(parent), command }
+    const isGone = parent === undefined || /^State:\s*Z/m.test(status)
+    return isGone ? null : { parentPid: Number(parent), command }
   }
   const args = ['-ww', '-o', 'ppid=,command=', '-p', String(pid)]
   const printed = await promisify(execFile)('ps', args).catch(() => null)

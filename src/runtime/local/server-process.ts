@@ -1,22 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FreshetError } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
-import { claimRun, type RunClaim } from './run-records.ts'
+import type { RunClaim } from './run-records.ts'
 
 export interface ServerCommand {
   /** Names the server in messages and its run record: `kafka`, `redis`. */
   readonly name: string
   readonly command: string
-  /** Gets a word that must appear in the process's command line, by which an orphan is recognised later. */
-  readonly args: (marker: string) => readonly string[]
+  /** Holds the claim's marker. */
+  readonly args: readonly string[]
+  readonly claim: RunClaim
   /** The server's own state; its output goes to `<dataDir>/<name>.log`. */
   readonly dataDir: string
-  /** Where run records lie. */
-  readonly runDir: string
   /** Tried again and again until it resolves true. */
   readonly isReady: () => Promise<boolean>
   readonly readyWithinMs: number
@@ -37,16 +35,14 @@ const readyPollMs = 25
 /**
  * Starts a server and resolves when it is ready. It leaves with this process, except when that one is killed by
  * SIGKILL: then the run record lets the next start end it.
- * @throws FreshetError ALREADY_RUNNING, TOOL_MISSING, SERVER_FAILED (with the end of the server's own log)
+ * @throws FreshetError TOOL_MISSING, SERVER_FAILED (with the end of the server's own log)
  */
 export async function startServer(server: ServerCommand): Promise<ServerProcess> {
   await fs.mkdir(server.dataDir, { recursive: true })
-  const marker = `freshet-${randomUUID()}`
-  const claim = await claimRun(server, marker)
   const logFile = path.join(server.dataDir, `${server.name}.log`)
   const output = await fs.open(logFile, 'w')
   // Detached: Ctrl-C reaches the whole foreground group, and the servers must outlive the roles that still write.
-  const child = spawn(server.command, server.args(marker), {
+  const child = spawn(server.command, server.args, {
     stdio: ['ignore', output.fd, output.fd],
     detached: true,
   })
@@ -57,13 +53,13 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
   const failed = await spawnError
   await output.close()
   if (failed !== null || child.pid === undefined) {
-    await claim.forget()
+    await server.claim.forget()
     const text = `Cannot run ${server.command} for ${server.name}: ${failed?.message ?? 'no pid'}`
     throw new FreshetError('TOOL_MISSING', text, { cause: failed })
   }
-  const running = superviseServer(child, child.pid, server, claim)
+  const running = superviseServer(child, child.pid, server)
   try {
-    await claim.write(child.pid)
+    await server.claim.write(child.pid)
     await waitUntilReady(child, server, logFile)
   } catch (error) {
     await running.stop()
@@ -72,18 +68,13 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
   return running
 }
 
-function superviseServer(
-  child: ChildProcess,
-  pid: number,
-  server: ServerCommand,
-  claim: RunClaim,
-): ServerProcess {
+function superviseServer(child: ChildProcess, pid: number, server: ServerCommand): ServerProcess {
   const endWithUs = (): void => void child.kill('SIGTERM')
   process.once('exit', endWithUs)
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => {
       process.off('exit', endWithUs)
-      resolve(claim.forget().then(() => code))
+      resolve(server.claim.forget().then(() => code))
     })
   })
   let stopped: Promise<void> | null = null
