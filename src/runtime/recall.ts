@@ -1,0 +1,191 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '../config/schema.ts'
+import { messageOf } from '../errors.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { TensorEngine } from '../model/engine.ts'
+import { encodeReport } from '../records/codec.ts'
+import { groupName } from '../records/topics.ts'
+import type { TopicNames } from '../records/topics.ts'
+import type { ControlDocument } from '../records/types.ts'
+import { Catalogue } from '../streams/catalogue.ts'
+import type { Clock, KafkaClient, Logger, OnlineStore, Producer } from './ports.ts'
+import { RecallDesk } from './recall-desk.ts'
+import type { LoadedGeneration } from './recall-generation.ts'
+import { ServingGeneration } from './recall-generation.ts'
+import { Generations } from './recall-generations.ts'
+import { RecallIntake } from './recall-intake.ts'
+import { followItems } from './recall-items.ts'
+import { ReplyTopics } from './recall-reply-topics.ts'
+import { UserReader } from './recall-users.ts'
+
+export interface RecallDependencies {
+  readonly config: Pick<Config, 'kafka' | 'recall'>
+  readonly topics: TopicNames
+  readonly kafka: KafkaClient
+  readonly store: Pick<OnlineStore, 'read'>
+  readonly engine: TensorEngine
+  /** Loads and verifies; throws for what must not be served. */
+  readonly loadGeneration: (id: string) => Promise<LoadedGeneration>
+  /** Resolves when the newest document has been handed over; then each further one. */
+  readonly watchControl: (
+    onDocument: (document: ControlDocument) => void,
+  ) => Promise<{ close(): Promise<void> }>
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly log: Logger
+  /** Name of this process in the reports. */
+  readonly instance: string
+  readonly signal: AbortSignal
+  /** Called once, when requests are being taken. */
+  readonly onReady?: () => void
+}
+
+/** How soon a generation that could not be loaded is tried again. */
+const retryMs = 5_000
+const cadenceMs = 1_000
+/** How long replies under way may take when the pod ends. */
+const drainMs = 2_000
+
+/**
+ * One recall pod: takes requests, answers each with the row of its user, the tower and the items of the one live
+ * generation. Resolves when `signal` aborts and everything is closed. It outlives whatever it depends on: with Redis away
+ * it answers DEGRADED, with Kafka away it waits, and a generation that cannot be loaded replaces nothing.
+ */
+export async function runRecall(dependencies: RecallDependencies): Promise<void> {
+  const { kafka, signal, log } = dependencies
+  await kafka.waitUntilReachable(signal)
+  if (signal.aborted) return
+  const closers: (() => Promise<void>)[] = []
+  const ended = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+  try {
+    await Promise.race([serve(dependencies, closers), ended])
+    await ended
+  } catch (error) {
+    // What is being opened when the role ends fails, and that is no news.
+    if (!signal.aborted) throw error
+  } finally {
+    for (const close of closers.reverse()) {
+      await close().catch((error: unknown) =>
+        log.warn({ error: messageOf(error) }, 'closing the recall pod'),
+      )
+    }
+  }
+}
+
+/** Opens everything, in the order in which it is needed; `closers` close it in the reverse one. */
+async function serve(
+  dependencies: RecallDependencies,
+  closers: (() => Promise<void>)[],
+): Promise<void> {
+  const { config, topics, kafka, log, signal } = dependencies
+  const producer = await kafka.producer()
+  closers.push(() => producer.close())
+
+  const catalogue = new Catalogue()
+  const items = await followItems(kafka, topics.items, catalogue, log)
+  closers.push(() => items.close())
+  await items.caughtUp
+
+  const generations = generationsOf(dependencies, catalogue)
+  closers.push(() => generations.close())
+  let settled = Promise.resolve()
+  const control = await dependencies.watchControl(
+    (document) => void (settled = generations.follow(document)),
+  )
+  closers.push(() => control.close())
+  await settled
+
+  const intake = new RecallIntake({
+    kafka,
+    topic: topics.recallRequests,
+    groupId: groupName(config.kafka.topicPrefix, 'recall'),
+    desk: deskOf(dependencies, generations, producer),
+    metrics: dependencies.metrics,
+    log,
+  })
+  await intake.open()
+  closers.push(() => intake.close(drainMs))
+  if (signal.aborted) return
+
+  const stop = every(cadenceMs, log, async () => {
+    await intake.commit()
+    await report(dependencies, generations.current, producer)
+  })
+  closers.push(stop)
+  log.info({ generation: generations.current?.generation ?? null }, 'recall is ready')
+  dependencies.onReady?.()
+}
+
+function generationsOf(dependencies: RecallDependencies, catalogue: Catalogue): Generations {
+  const { config, topics, kafka, engine, metrics, clock, log } = dependencies
+  const { rowCacheMax } = config.recall
+  const overridesTopic = topics.overrides
+  const serving = { kafka, engine, overridesTopic, rowCacheMax, catalogue, metrics, clock, log }
+  return new Generations({
+    open: async (id) => ServingGeneration.open(await dependencies.loadGeneration(id), serving),
+    retryMs,
+    metrics,
+    log,
+  })
+}
+
+function deskOf(
+  { config, topics, kafka, store, metrics, clock, log }: RecallDependencies,
+  generations: Generations,
+  producer: Producer,
+): RecallDesk {
+  const { redisDeadlineMs, rowCacheMs } = config.recall
+  const { partitions } = config.kafka
+  const ownTopics = new Set<string>(Object.values(topics))
+  ownTopics.delete(topics.recallReplies)
+  return new RecallDesk({
+    recall: config.recall,
+    topics,
+    generations,
+    users: new UserReader({ store, clock, partitions, redisDeadlineMs, rowCacheMs }),
+    replyTopics: new ReplyTopics(kafka, (topic) => ownTopics.has(topic)),
+    producer,
+    metrics,
+    clock,
+    log,
+  })
+}
+
+async function report(
+  { topics, clock, instance }: RecallDependencies,
+  serving: ServingGeneration | null,
+  producer: Producer,
+): Promise<void> {
+  serving?.publishFigures()
+  const atMs = clock.nowMs()
+  const value = encodeReport({
+    role: 'recall',
+    instance,
+    kind: 'loaded',
+    generation: serving?.generation ?? '',
+    atMs,
+    body: {
+      overrideSequence: serving?.overrideSequence ?? 0,
+      items: serving?.index.size ?? 0,
+    },
+  })
+  await producer.send([
+    { topic: topics.reports, key: `recall/${instance}`, value, timestampMs: atMs },
+  ])
+}
+
+/** One call at a time; a failure is logged and the next call comes all the same. @returns what stops it */
+function every(periodMs: number, log: Logger, work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null
+  const timer = setInterval(() => {
+    running ??= work()
+      .catch((error: unknown) => log.warn({ error: messageOf(error) }, 'recall pod: housekeeping'))
+      .finally(() => (running = null))
+  }, periodMs)
+  return async () => {
+    clearInterval(timer)
+    await Promise.race([running, sleep(cadenceMs, undefined, { ref: false })])
+  }
+}

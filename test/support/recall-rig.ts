@@ -1,0 +1,260 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inject } from 'vitest'
+import { configSchema } from '../../src/config/schema.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
+import type { Metrics } from '../../src/metrics/metrics.ts'
+import { initialise } from '../../src/model/initialise.ts'
+import type { ModelSpec } from '../../src/model/spec.ts'
+import {
+  decodeControlDocument,
+  decodeDeadLetter,
+  encodeControlDocument,
+  encodeItem,
+  encodeOverride,
+} from '../../src/records/codec.ts'
+import { partitionOf } from '../../src/records/partition.ts'
+import { topicNames } from '../../src/records/topics.ts'
+import type { TopicNames } from '../../src/records/topics.ts'
+import { noFeatures } from '../../src/records/types.ts'
+import type { ControlDocument, DeadLetter } from '../../src/records/types.ts'
+import { openEngine } from '../../src/runtime/engines/index.ts'
+import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
+import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
+import type {
+  KafkaClient,
+  OnlineStore,
+  Producer,
+  TransactionalProducer,
+} from '../../src/runtime/ports.ts'
+import { RecallClient } from '../../src/runtime/recall-client.ts'
+import type { LoadedGeneration } from '../../src/runtime/recall-generation.ts'
+import { runRecall } from '../../src/runtime/recall.ts'
+import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
+import { silentLog } from './own-servers.ts'
+import type { OnEnd } from './own-servers.ts'
+import { randomFrom, unitVector } from './vectors.ts'
+
+export const dim = 8
+
+const model: ModelSpec = {
+  dim,
+  temperature: 0.2,
+  user: { features: [{ kind: 'categorical', name: 'device', buckets: 16, dim: 4 }], hidden: 8 },
+  item: { features: [], hidden: 8 },
+}
+
+/** A random model with `count` random items, named `<prefix>0`, `<prefix>1`, ... */
+export function randomGeneration(id: string, prefix: string, count: number): LoadedGeneration {
+  const random = randomFrom(id.length + count)
+  const { dense, userDefaultRow } = initialise(model, 3)
+  const itemVectors = new Float32Array(count * dim)
+  for (let i = 0; i < count; i++) itemVectors.set(unitVector(dim, random), i * dim)
+  const itemIds = Array.from({ length: count }, (_, i) => `${prefix}${i}`)
+  return { id, model, dense, userDefaultRow, itemIds, itemVectors }
+}
+
+export interface RecallRig {
+  readonly config: Config
+  readonly topics: TopicNames
+  readonly kafka: KafkaClient
+  readonly store: OnlineStore
+  readonly producer: Producer
+  /** What a pod can load; others do not exist. */
+  readonly generations: Map<string, LoadedGeneration>
+  readonly metrics: Metrics
+  readonly client: RecallClient
+  /** Starts a pod; resolves with what ends it when it is ready. */
+  startPod(): Promise<() => Promise<void>>
+  control(document: Partial<ControlDocument>): Promise<void>
+  /** Closes the load of every partition, so that an absent user is a cold one. */
+  sentinels(generation: string): Promise<void>
+  user(generation: string, userId: string, row: StoredRow): Promise<void>
+  item(itemId: string, title: string | null, genres?: readonly string[]): Promise<void>
+  /** Null withdraws. With `isWhole: false` the end record stays out. */
+  overrides(set: OverrideSetToSend): Promise<void>
+  deadLetters(): Promise<DeadLetter[]>
+  counter(name: 'recalls' | 'recallsDropped', labels: Record<string, string>): Promise<number>
+}
+
+export interface StoredRow {
+  readonly row: Float32Array
+  readonly offset: number
+  readonly eventTimeMs?: number
+  readonly recentItems?: readonly string[]
+}
+
+export interface OverrideSetToSend {
+  readonly generation: string
+  readonly sequence: number
+  readonly vectors: Readonly<Record<string, Float32Array | null>>
+  readonly isWhole?: boolean
+}
+
+/** Topics of its own on the shared broker, and everything a pod and its clients need. */
+export async function recallRig(
+  onEnd: OnEnd,
+  options: {
+    readonly brokers?: readonly string[]
+    readonly redisUrl?: string
+    readonly recall?: Partial<Config['recall']>
+  } = {},
+): Promise<RecallRig> {
+  const topicPrefix = `recall-${randomUUID().slice(0, 8)}`
+  const config = configSchema.parse({
+    kafka: { brokers: options.brokers ?? inject('kafkaBrokers'), topicPrefix, partitions: 3 },
+    redis: { url: options.redisUrl ?? inject('redisUrl'), keyPrefix: `${topicPrefix}:` },
+    recall: options.recall ?? {},
+  })
+  const topics = topicNames(topicPrefix)
+  const kafka = createKafkaClient({ config: config.kafka, log: silentLog })
+  onEnd(() => kafka.close())
+  await kafka.createTopics(topicDefinitions(config))
+  const store = openOnlineStore(config.redis, silentLog)
+  onEnd(() => store.close())
+  const learner = await kafka.transactionalProducer(`${topicPrefix}-learner-0`)
+  const { brokers } = config.kafka
+  const client = await RecallClient.connect({ brokers, topicPrefix, timeoutMs: 5_000 })
+  onEnd(() => client.close())
+  const parts = {
+    ...{ config, topics, kafka, store, client },
+    producer: await kafka.producer(),
+    generations: new Map<string, LoadedGeneration>(),
+    metrics: createMetrics(),
+  }
+  return {
+    ...parts,
+    ...inputsOf(parts, learner),
+    startPod: () => startPod(parts, onEnd),
+    deadLetters: () => readDeadLetters(kafka, topics.deadLetters),
+    counter: async (name, labels) => {
+      const { values } = await parts.metrics[name].get()
+      const matches = values.filter((value) =>
+        Object.entries(labels).every(([label, is]) => Object(value.labels)[label] === is),
+      )
+      return matches.reduce((sum, { value }) => sum + value, 0)
+    },
+  }
+}
+
+type Parts = Pick<
+  RecallRig,
+  'config' | 'topics' | 'kafka' | 'store' | 'producer' | 'generations' | 'metrics' | 'client'
+>
+
+async function startPod(parts: Parts, onEnd: OnEnd): Promise<() => Promise<void>> {
+  const ending = new AbortController()
+  const { config, topics, kafka, store, generations, metrics } = parts
+  let onReady!: () => void
+  const ready = new Promise<void>((resolve) => (onReady = resolve))
+  const running = runRecall({
+    ...{ config, topics, kafka, store, metrics, onReady },
+    engine: openEngine('onnx'),
+    loadGeneration: (id) => {
+      const generation = generations.get(id)
+      if (generation === undefined) throw new Error(`no generation ${id}`)
+      return Promise.resolve(generation)
+    },
+    watchControl: async (onDocument) => {
+      const tail = await kafka.tail({
+        topics: [topics.control],
+        from: 'earliest',
+        onBatch: ({ records }) => {
+          const value = records.at(-1)?.value
+          if (value instanceof Buffer) onDocument(decodeControlDocument(value))
+        },
+      })
+      await tail.caughtUp
+      return tail
+    },
+    clock: { nowMs: () => Date.now() },
+    log: silentLog,
+    instance: 'pod-0',
+    signal: ending.signal,
+  })
+  const stop = async () => {
+    ending.abort()
+    await running
+  }
+  onEnd(stop)
+  await Promise.race([ready, running])
+  return stop
+}
+
+function inputsOf(
+  { config, topics, store, producer }: Parts,
+  learner: TransactionalProducer,
+): Pick<RecallRig, 'control' | 'sentinels' | 'user' | 'item' | 'overrides'> {
+  const { partitions } = config.kafka
+  return {
+    control: async (document) => {
+      const empty = { live: null, candidate: null, previous: null, kept: [], cuts: {}, states: {} }
+      const value = encodeControlDocument({ epoch: 1, ...empty, ...document })
+      await producer.send([
+        { topic: topics.control, key: 'control', value, timestampMs: Date.now() },
+      ])
+    },
+    sentinels: async (generation) => {
+      for (let partition = 0; partition < partitions; partition++) {
+        await store.beginLoad(generation, partition, 'run')
+        await store.writeSentinel(generation, partition, { count: 0, offset: 0, runId: 'run' })
+      }
+    },
+    user: async (generation, userId, { row, offset, eventTimeMs = 0, recentItems = [] }) => {
+      await store.load({
+        generation,
+        partition: partitionOf(userId, partitions),
+        rows: [{ userId, row, offset, eventTimeMs, recentItems }],
+        learnedThrough: { offset, eventTimeMs },
+      })
+    },
+    item: async (itemId, title, genres = []) => {
+      const features = { ...noFeatures, categorical: new Map([['genre', genres]]) }
+      const value = title === null ? null : encodeItem({ itemId, title, createdAtMs: 0, features })
+      await producer.send([{ topic: topics.items, key: itemId, value, timestampMs: Date.now() }])
+    },
+    overrides: async ({ generation, sequence, vectors, isWhole = true }) => {
+      const entries = Object.entries(vectors)
+      const records = entries.map(([itemId, vector]) => ({
+        key: `${generation}/${itemId}`,
+        value: encodeOverride({
+          kind: 'override',
+          ...{ generation, sequence, itemId, vector, eventTimeMs: 0 },
+        }),
+      }))
+      const end = { generation, sequence, count: entries.length, eventTimeMs: 0 }
+      if (isWhole) {
+        records.push({ key: `${generation}/`, value: encodeOverride({ kind: 'set-end', ...end }) })
+      }
+      const timestampMs = Date.now()
+      await learner.transact(
+        records.map((record) => ({ topic: topics.overrides, timestampMs, ...record })),
+      )
+    },
+  }
+}
+
+async function readDeadLetters(kafka: KafkaClient, topic: string): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = []
+  for (const { partition, low, high } of await kafka.offsets(topic)) {
+    await kafka.readRange({ topic, partition }, low, high, ({ records }) => {
+      for (const { value } of records) if (value !== null) letters.push(decodeDeadLetter(value))
+    })
+  }
+  return letters
+}
+
+/** Asks again until the answer is as wanted, at most ten seconds. @returns the last answer */
+export async function eventually<T>(
+  ask: () => Promise<T> | T,
+  isWanted: (answer: T) => boolean,
+  deadlineMs = 10_000,
+): Promise<T> {
+  const endsAt = performance.now() + deadlineMs
+  for (;;) {
+    const got = await ask()
+    if (isWanted(got) || performance.now() > endsAt) return got
+    await sleep(30)
+  }
+}
