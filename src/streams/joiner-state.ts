@@ -113,13 +113,18 @@ export function parseCommitMetadata(text: string): CommitMetadata {
  */
 export function initAt(metadata: CommitMetadata): JoinerState {
   const state = emptyState(metadata.streamTimeAtLowWaterMs)
-  for (const { requestId, firstOffset, lastOffset, ...rest } of metadata.overstayed) {
-    const { streamTimeBeforeMs, keepUntilMs } = rest
+  const restored = metadata.overstayed.map((overstayed) => {
+    const { requestId, firstOffset, streamTimeBeforeMs, keepUntilMs } = overstayed
     const request = new OpenRequest(requestId, firstOffset, streamTimeBeforeMs, keepUntilMs, 0)
-    // The replay touches those again whose last touch lies in it; until then they must not look newer than the log.
-    request.lastOffset = Math.min(lastOffset, metadata.lowWater - 1)
     request.isOverstayed = true
-    state.requests.add(request)
+    request.lastOffset = overstayed.lastOffset
+    return request
+  })
+  for (const request of restored) state.requests.add(request)
+  // They came in the order of opening; the order of last touch has to be right as well.
+  restored.sort((a, b) => a.lastOffset - b.lastOffset)
+  for (const request of restored) {
+    state.requests.touch(request, request.lastOffset, request.keepUntilMs)
   }
   return state
 }

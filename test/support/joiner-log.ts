@@ -21,6 +21,9 @@ export interface JoinerLog {
   readonly records: readonly SourceRecord[]
 }
 
+/** One of them too long for commit metadata. */
+const reusedIds = ['', 'undefined', 'x'.repeat(90)]
+
 /** Pages and clicks with everything that happens to them on the way: disorder, repeats, conflicts, wrong users and items. */
 export function joinerLog(random: SeededRandom, options: LogOptions): JoinerLog {
   const arrivals: { event: Event | null; atMs: number }[] = []
@@ -55,12 +58,10 @@ export function joinerLog(random: SeededRandom, options: LogOptions): JoinerLog 
 }
 
 function request(random: SeededRandom, options: LogOptions, nowMs: number, i: number): Event[] {
-  const isReused = options.isWild && random.chance(0.25)
+  const isReused = options.isWild && random.chance(0.3)
   const page: Impression = {
     kind: 'impression',
-    requestId: isReused
-      ? `reused${random.between(0, 2)}${'x'.repeat(random.pick([0, 0, 90]))}`
-      : `r${i}`,
+    requestId: isReused ? random.pick(reusedIds) : `r${i}`,
     userId: `u${random.between(0, 9)}`,
     eventTimeMs: nowMs,
     scenario: random.pick(['', 'home']),
