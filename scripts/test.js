@@ -103,7 +103,6 @@ async function endServers() {
     names.filter((name) => path.basename(path.dirname(name)) === 'run').map((n) => path.dirname(n)),
   )
   if (runDirs.size === 0) return
-  const { endOrphans } = await import('../dist/runtime/local/run-records.js')
-  const log = { info: (_, message) => console.log(message) }
-  for (const dir of runDirs) await endOrphans(path.join(workDir, dir), log)
+  const { endOrphans } = await import('../dist/runtime/local/orphans.js')
+  for (const dir of runDirs) await endOrphans(path.join(workDir, dir))
 }

@@ -9,7 +9,7 @@ import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
 import { askPort, choosePorts, loopback } from './loopback-ports.ts'
-import { claimRun } from './run-records.ts'
+import { claimRun } from './orphans.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
 
 export interface BrokerOptions {

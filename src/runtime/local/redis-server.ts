@@ -3,7 +3,7 @@ import { type OnProgress, fetchRedis } from '../../../scripts/fetch-servers.js'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
 import { askPort, choosePorts, loopback } from './loopback-ports.ts'
-import { claimRun } from './run-records.ts'
+import { claimRun } from './orphans.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
 
 export interface RedisOptions {

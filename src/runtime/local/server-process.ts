@@ -4,7 +4,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FreshetError } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
-import type { RunClaim } from './run-records.ts'
+import type { RunClaim } from './orphans.ts'
 
 export interface ServerCommand {
   /** Names the server in messages and its run record: `kafka`, `redis`. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { fetchBroker, startBroker } from '../../../src/runtime/local/kafka-broker.ts'
 import { fetchRedisServer, startRedis } from '../../../src/runtime/local/redis-server.ts'
-import { endOrphans } from '../../../src/runtime/local/run-records.ts'
+import { endOrphans } from '../../../src/runtime/local/orphans.ts'
 import { cacheDir, silentLog, temporaryDir } from '../../support/own-servers.ts'
 
 test('a broker whose owner was killed is ended by the next start, which goes on with its data', async () => {
@@ -24,7 +24,8 @@ test('a broker whose owner was killed is ended by the next start, which goes on 
 test('reset ends orphans and forgets their records', async () => {
   const dir = await temporaryDir(onTestFinished)
   const orphan = await orphanOf('redis', dir)
-  await endOrphans(path.join(dir, 'run'), silentLog)
+  const ended = await endOrphans(path.join(dir, 'run'))
+  expect(ended).toMatchObject([{ name: 'redis', pid: orphan.pid }])
   expect(isAlive(orphan.pid)).toBe(false)
   expect(await fs.readdir(path.join(dir, 'run'))).toEqual([])
 })
@@ -41,7 +42,7 @@ test('a process that merely has the recorded pid is left alone', async () => {
     dataDir: dir,
   }
   await fs.writeFile(path.join(dir, 'redis.json'), JSON.stringify(record))
-  await endOrphans(dir, silentLog)
+  expect(await endOrphans(dir)).toEqual([])
   expect(isAlive(bystander.pid!)).toBe(true)
 })
 

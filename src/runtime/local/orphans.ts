@@ -5,7 +5,6 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { FreshetError } from '../../errors.ts'
-import type { Logger } from '../ports.ts'
 
 /** What is known about a server that was started: enough to recognise exactly that process later. */
 interface RunRecord {
@@ -51,19 +50,21 @@ export async function claimRun(name: string, dataDir: string, runDir: string): P
 }
 
 /**
- * Ends every server whose owner died without ending it (`freshet reset`).
+ * Ends every server whose owner died without ending it (`freshet reset`), and says which those were.
  * @throws FreshetError ALREADY_RUNNING when one of them still has its owner
  */
-export async function endOrphans(runDir: string, log: Logger): Promise<void> {
+export async function endOrphans(
+  runDir: string,
+): Promise<readonly { readonly name: string; readonly pid: number }[]> {
   const names = await fs.readdir(runDir).catch(() => [])
+  const ended: RunRecord[] = []
   for (const name of names.filter((candidate) => candidate.endsWith('.json'))) {
     const file = path.join(runDir, name)
     const record = await readRecord(file)
-    if (record !== null && (await endOrphan(record))) {
-      log.info({ pid: record.pid }, `Ended ${record.name}, left over by a process that was killed`)
-    }
+    if (record !== null && (await endOrphan(record))) ended.push(record)
     await fs.rm(file, { force: true })
   }
+  return ended
 }
 
 /** True: there was one and it is gone. */
