@@ -2,6 +2,7 @@ import avsc from 'avsc'
 import type { Type } from 'avsc'
 import { FreshetError, messageOf } from '../errors.ts'
 import { compileGuard } from './avro-guard.ts'
+import { describe } from './fields.ts'
 import { isUnion } from './fingerprint.ts'
 import type { AvroSchema, FieldSchema } from './schema-parts.ts'
 
@@ -49,9 +50,21 @@ export function compileEncoder(schema: AvroSchema): (value: unknown) => Buffer {
     try {
       return type.toBuffer(value)
     } catch (cause) {
-      throw new FreshetError('RECORD_INVALID', `Avro: ${messageOf(cause)}`, { cause })
+      const message = `Avro: ${misfitOf(type, value) ?? messageOf(cause)}`
+      throw new FreshetError('RECORD_INVALID', message, { cause })
     }
   }
+}
+
+/** The first field that does not fit; avsc's own error names only the value. */
+function misfitOf(type: Type, value: unknown): string | undefined {
+  let misfit: string | undefined
+  type.isValid(value, {
+    errorHook: (path, found: unknown, expected) => {
+      misfit ??= `${path.join('.')}: found ${describe(found)}, expected ${expected.typeName}`
+    },
+  })
+  return misfit
 }
 
 /** @throws FreshetError CONFIG_INVALID */

@@ -46,7 +46,11 @@ function compile(schema: AvroSchema, scope: Scope): Step {
     case 'error':
       return record(schema as RecordSchema, scope)
     case 'enum':
-      return named(schema, scope, choice(schema.symbols!.length, scope.path))
+      return named(
+        schema,
+        scope,
+        ({ reader }) => void reader.choice(scope.path, schema.symbols!.length),
+      )
     case 'fixed':
       return named(schema, scope, ({ reader }) => reader.pass(scope.path, schema.size!))
     case 'array':
@@ -119,19 +123,7 @@ function named(schema: RecordSchema | OtherSchema, scope: Scope, step: Step): St
 
 function union(branches: readonly AvroSchema[], scope: Scope): Step {
   const steps = branches.map((branch) => compile(branch, scope))
-  const choose = choice(steps.length, scope.path)
-  return (walk) => steps[choose(walk)]!(walk)
-}
-
-/** The index of a union's branch or an enum's symbol. */
-function choice(count: number, path: string): (walk: Walk) => number {
-  return ({ reader }) => {
-    const start = reader.offset
-    const index = reader.long(path)
-    if (index >= 0 && index < count) return index
-    reader.offset = start
-    return reader.fail(path, `choice ${index} of ${count}`)
-  }
+  return (walk) => steps[walk.reader.choice(scope.path, steps.length)]!(walk)
 }
 
 function blocks(item: Step, path: string): Step {

@@ -51,16 +51,13 @@ export function encodeEvent(event: Event): Buffer {
 export function decodeEventHead(value: Buffer): EventHead {
   const current = known.isCurrent(value) ? value : encodeEvent(toEvent(known.decode(value)))
   const reader = new AvroReader(current, headerBytes)
-  const branch = reader.long('event')
-  switch (branch) {
+  switch (reader.choice('event', topicSchemas.events.length)) {
     case impressionBranch:
       return readImpressionHead(reader)
     case clickBranch:
       return readClick(reader)
-    case heartbeatBranch:
-      return readHeartbeat(reader)
     default:
-      return reader.fail('event', `kind ${branch} of ${topicSchemas.events.length}`)
+      return readHeartbeat(reader)
   }
 }
 

@@ -1,6 +1,6 @@
 import { AvroReader, AvroWriter } from './avro-io.ts'
 import { readHeartbeat } from './event-codec.ts'
-import { decodeFeatures, writeFeatures } from './features-codec.ts'
+import { readFeatures, writeFeatures } from './features-codec.ts'
 import { headerBytes } from './fingerprint.ts'
 import { knownSchemas } from './known-schemas.ts'
 import { olderSchemas } from './schema-history.ts'
@@ -37,8 +37,7 @@ export function encodeExampleHeartbeat(eventTimeMs: number): Buffer {
 
 /** @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN */
 export function decodeExample(value: Buffer): Example | Heartbeat {
-  const head = decodeExampleHead(value)
-  return head.kind === 'example' ? { ...head, features: decodeFeatures(head.features) } : head
+  return decode(value, readFeatures)
 }
 
 /**
@@ -46,11 +45,17 @@ export function decodeExample(value: Buffer): Example | Heartbeat {
  * @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN
  */
 export function decodeExampleHead(value: Buffer): ExampleHead | Heartbeat {
+  return decode(value, (reader) => reader.rest())
+}
+
+function decode<F>(
+  value: Buffer,
+  features: (reader: AvroReader) => F,
+): (Omit<Example, 'features'> & { readonly features: F }) | Heartbeat {
   const current = known.isCurrent(value) ? value : upgrade(value)
   const reader = new AvroReader(current, headerBytes)
-  const branch = reader.long('example')
+  const branch = reader.choice('example', topicSchemas.examples.length)
   if (branch === heartbeatBranch) return readHeartbeat(reader)
-  if (branch !== exampleBranch) reader.fail('example', `kind ${branch} of 2`)
   return {
     kind: 'example',
     requestId: reader.string('request_id'),
@@ -62,7 +67,7 @@ export function decodeExampleHead(value: Buffer): ExampleHead | Heartbeat {
     weight: reader.double('weight'),
     scenario: reader.string('scenario'),
     hardNegatives: reader.strings('hard_negatives'),
-    features: reader.rest(),
+    features: features(reader),
   }
 }
 

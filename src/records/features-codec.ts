@@ -3,10 +3,7 @@ import type { Features } from './types.ts'
 
 /** @throws FreshetError RECORD_UNDECODABLE */
 export function decodeFeatures(bytes: Buffer): Features {
-  const reader = new AvroReader(bytes)
-  const features = readFeatures(reader)
-  reader.end()
-  return features
+  return readFeatures(new AvroReader(bytes))
 }
 
 export function encodeFeatures(features: Features): Buffer {
@@ -15,12 +12,15 @@ export function encodeFeatures(features: Features): Buffer {
   return writer.finish()
 }
 
-function readFeatures(reader: AvroReader): Features {
-  return {
+/** The features that end a record. */
+export function readFeatures(reader: AvroReader): Features {
+  const features: Features = {
     categorical: readMap(reader, 'features.categorical', readStrings),
     numeric: readMap(reader, 'features.numeric', readFloat),
     dense: readMap(reader, 'features.dense', readFloats),
   }
+  reader.end()
+  return features
 }
 
 /** Map entries in the order of the maps. */

@@ -26,7 +26,7 @@ const integer: fc.Arbitrary<number> = fc.oneof(
   fc.constantFrom(largest, -largest),
 )
 
-const float = fc.float({ noNaN: true, noDefaultInfinity: true })
+export const float = fc.float({ noNaN: true, noDefaultInfinity: true })
 
 function mapOf<T>(value: fc.Arbitrary<T>): fc.Arbitrary<Map<string, T>> {
   return fc.array(fc.tuple(text, value), { maxLength: 4 }).map((entries) => new Map(entries))
