@@ -92,7 +92,7 @@ interface Page {
   readonly clicks: readonly Click[]
 }
 
-/** Attempts at an item that is not on the page yet, before the page stays shorter. */
+/** Draws of an item that is not on the page yet, before any other item will do. */
 const attemptsMax = 8
 
 class PageMaker {
@@ -143,11 +143,11 @@ class PageMaker {
   ): Page {
     const { options, users } = this.#world
     const shown = [...clicked]
-    this.#fill(shown, options.pageSize, () => this.#filler(slot, taste))
+    this.#fill(shown, options.pageSize, slot, () => this.#filler(slot, taste))
     // Fillers come after the clicked ones until here: the shuffle is what keeps the position from telling.
     shuffle(shown, this.#random)
     const dropped = [...shown]
-    this.#fill(dropped, shown.length + options.eliminated, () => this.#nearMiss(slot, taste))
+    this.#fill(dropped, shown.length + options.eliminated, slot, () => this.#nearMiss(slot, taste))
     const userId = userIdOf(user)
     const requestId = `g-${this.#run}-${(this.#requests++).toString(36)}`
     const impression: Impression = {
@@ -170,11 +170,14 @@ class PageMaker {
     return { impression, clicks }
   }
 
-  #fill(items: number[], size: number, draw: () => number): void {
-    while (items.length < size) {
+  /** Adds drawn items that are not there yet; where drawing finds none, any item that is not there yet. */
+  #fill(items: number[], size: number, slot: Slot, draw: () => number): void {
+    const goal = Math.min(size, slot.items.length)
+    while (items.length < goal) {
       let item = draw()
       for (let i = 1; i < attemptsMax && items.includes(item); i++) item = draw()
-      if (items.includes(item)) return
+      let next = Math.floor(this.#random.nextFloat() * slot.items.length)
+      while (items.includes(item)) item = slot.items[next++ % slot.items.length]!.number
       items.push(item)
     }
   }
