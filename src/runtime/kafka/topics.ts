@@ -46,6 +46,7 @@ export function topicDefinitions(config: Config): TopicDefinition[] {
     }),
     define(names.examples, partitions, carriedTime, 4 * mebibyte),
     define(names.overrides, 1, compacted),
+    define(names.snapshots, 1, compacted),
     define(names.reports, 1, { 'retention.ms': dayMs }),
     define(names.control, 1, compacted),
     define(names.controlHistory, 1, { 'retention.ms': forever }),
