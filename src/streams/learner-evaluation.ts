@@ -1,0 +1,139 @@
+import type { TensorModel } from '../model/engine.ts'
+import type { PopularitySnapshot, RecallFigures } from '../model/evaluation.ts'
+import { countRank, newFigures, Popularity24h, rankOf } from '../model/evaluation.ts'
+import { hash32, mix32 } from '../model/hash.ts'
+import type { Example } from '../records/types.ts'
+import type { LearnerItems } from './learner-items.ts'
+import type { LearnerUsers } from './learner-users.ts'
+
+/** Floats of scores computed at a time, so that a large catalogue does not need a large buffer. */
+const scoresMax = 1 << 22
+
+const freshMs = 24 * 3_600_000
+
+export interface ProgressiveFigures {
+  readonly all: RecallFigures
+  /** Clicks on items first clicked less than 24 hours before, or never. */
+  readonly freshItems: RecallFigures
+  /** Clicks of users without an example so far. */
+  readonly newUsers: RecallFigures
+  /** What showing the most clicked items of the last 24 hours would have reached on the same cases. */
+  readonly popularity24h: RecallFigures
+}
+
+interface Case {
+  /** Place in the batch. */
+  readonly place: number
+  readonly example: Example
+  readonly recentItems: readonly string[]
+}
+
+/**
+ * Progressive evaluation: before an example is trained on, its item is ranked among all published vectors, as serving has them, for the
+ * user's row as it is now. The user's recent clicks are left out, as in serving; a repeated click is no case.
+ */
+export class LearnerEvaluation {
+  readonly figures: ProgressiveFigures
+  readonly #popularity = new Popularity24h()
+  readonly #users: LearnerUsers
+  readonly #items: LearnerItems
+  readonly #sample: number
+
+  /** @param sample share of examples, chosen by hash */
+  constructor(
+    users: LearnerUsers,
+    items: LearnerItems,
+    sample: number,
+    snapshot?: EvaluationSnapshot,
+  ) {
+    this.#users = users
+    this.#items = items
+    this.#sample = sample
+    this.figures = structuredClone(snapshot?.figures) ?? {
+      all: newFigures(),
+      freshItems: newFigures(),
+      newUsers: newFigures(),
+      popularity24h: newFigures(),
+    }
+    if (snapshot !== undefined) this.#popularity.restore(snapshot.popularity)
+  }
+
+  /**
+   * @param rows [n x d] the users' rows, `features` [n x F] theirs, `slots` [n] their slots
+   * @param casesMax at most so many cases; it changes figures, never tables
+   * @returns the number of cases
+   */
+  async evaluate(
+    examples: readonly Example[],
+    slots: Int32Array,
+    rows: Float32Array,
+    features: Float32Array,
+    engine: TensorModel,
+    casesMax: number,
+  ): Promise<number> {
+    const cases: Case[] = []
+    examples.forEach((example, place) => {
+      if (cases.length >= casesMax || !this.#isSampled(example)) return
+      const recentItems = this.#users.recentItems(slots[place]!)
+      if (!recentItems.includes(example.itemId)) cases.push({ place, example, recentItems })
+    })
+    if (cases.length > 0) {
+      const vectors = await engine.vectors('user', rows, features, examples.length)
+      await this.#rank(cases, slots, vectors, engine)
+    }
+    for (const example of examples) this.#popularity.observe(example.itemId, example.eventTimeMs)
+    return cases.length
+  }
+
+  snapshot(): EvaluationSnapshot {
+    return { figures: structuredClone(this.figures), popularity: this.#popularity.snapshot() }
+  }
+
+  #isSampled(example: Example): boolean {
+    if (this.#sample >= 1) return true
+    const hash = mix32(hash32(example.requestId) ^ hash32(example.itemId, 0x5bd1e995))
+    return hash < this.#sample * 4294967296
+  }
+
+  async #rank(
+    cases: readonly Case[],
+    slots: Int32Array,
+    vectors: Float32Array,
+    engine: TensorModel,
+  ): Promise<void> {
+    const { dim, slotCount } = this.#items.table
+    const perCall = Math.max(1, Math.floor(scoresMax / slotCount))
+    for (let from = 0; from < cases.length; from += perCall) {
+      const part = cases.slice(from, from + perCall)
+      const queries = new Float32Array(part.length * dim)
+      part.forEach(({ place }, i) => {
+        queries.set(vectors.subarray(place * dim, (place + 1) * dim), i * dim)
+      })
+      const scores = await engine.scores(queries, part.length, this.#items.published, slotCount)
+      part.forEach((one, i) => this.#count(one, slots[one.place]!, scores, i * slotCount))
+    }
+  }
+
+  #count(one: Case, user: number, scores: Float32Array, from: number): void {
+    const { table, isRecallable, firstClickMs } = this.#items
+    const { itemId, eventTimeMs } = one.example
+    const slot = table.find(itemId)
+    const excluded = one.recentItems.map((id) => table.find(id))
+    const rank =
+      slot !== 0 && isRecallable[slot] === 1
+        ? rankOf(scores, from, table.slotCount, slot, isRecallable, excluded)
+        : null
+    countRank(this.figures.all, rank, table.size)
+    if (slot === 0 || eventTimeMs - firstClickMs[slot]! < freshMs) {
+      countRank(this.figures.freshItems, rank, table.size)
+    }
+    if (this.#users.isNew(user)) countRank(this.figures.newUsers, rank, table.size)
+    const byPopularity = this.#popularity.rank(itemId, eventTimeMs, one.recentItems)
+    countRank(this.figures.popularity24h, byPopularity, table.size)
+  }
+}
+
+export interface EvaluationSnapshot {
+  readonly figures: ProgressiveFigures
+  readonly popularity: PopularitySnapshot
+}
