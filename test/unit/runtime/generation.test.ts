@@ -1,0 +1,232 @@
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { ModelSpec } from '../../../src/model/spec.ts'
+import { encodeIds } from '../../../src/records/id-file.ts'
+import { encodeSafetensors } from '../../../src/records/safetensors.ts'
+import type { Tensor } from '../../../src/records/safetensors.ts'
+import { openDirectoryStore, sha256Of } from '../../../src/runtime/generation/artifact-store.ts'
+import {
+  bootstrapGeneration,
+  listGenerations,
+  loadGeneration,
+  writeGeneration,
+} from '../../../src/runtime/generation/generation.ts'
+import type { Generation } from '../../../src/runtime/generation/generation.ts'
+import { generationManifestJsonSchema } from '../../../src/runtime/generation/manifest.ts'
+import type { GenerationManifest } from '../../../src/runtime/generation/manifest.ts'
+
+const model: ModelSpec = {
+  dim: 4,
+  temperature: 0.2,
+  user: {
+    hidden: 3,
+    features: [{ kind: 'numeric', name: 'age', transform: 'log1p', mean: 3, deviation: 1 }],
+  },
+  item: {
+    hidden: 2,
+    features: [{ kind: 'categorical', name: 'genre', buckets: 8, dim: 2 }],
+  },
+}
+
+async function folder() {
+  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-test-'))
+  onTestFinished(() => fs.rm(dir, { recursive: true }))
+  return {
+    dir,
+    store: openDirectoryStore(dir),
+    file: (name: string) => path.join(dir, 'generations/g1', name),
+  }
+}
+
+function trained(): Generation {
+  return {
+    ...bootstrapGeneration('g1', model, 17, 1_000),
+    ...{ kind: 'full', parent: 'g0', day: '2026-01-02', seed: null },
+    userIds: ['u1', 'u2', 'ü'],
+    userRows: Float32Array.from({ length: 12 }, (_, i) => i),
+    itemIds: ['i1', 'i2'],
+    itemRows: Float32Array.from({ length: 8 }, (_, i) => -i),
+    itemVectors: Float32Array.of(1, 0, 0, 0, 0, 0.6, 0.8, 0),
+  }
+}
+
+test('a generation comes back as it was written', async () => {
+  const { store } = await folder()
+  await writeGeneration(store, trained())
+  expect(await loadGeneration(store, 'g1')).toEqual(trained())
+})
+
+test('a bootstrap generation says that it is random, and the same seed gives the same files', async () => {
+  const [one, two] = [await folder(), await folder()]
+  const manifest = await writeGeneration(one.store, bootstrapGeneration('g1', model, 17, 1_000))
+  expect([manifest.kind, manifest.seed, manifest.parent]).toEqual(['bootstrap', 17, null])
+  expect(await writeGeneration(two.store, bootstrapGeneration('g1', model, 17, 1_000))).toEqual(
+    manifest,
+  )
+  expect((await loadGeneration(one.store, 'g1')).userDefaultRow).toHaveLength(4)
+  const other = await writeGeneration(one.store, bootstrapGeneration('g2', model, 18, 1_000))
+  expect(other.files['dense.safetensors']).not.toEqual(manifest.files['dense.safetensors'])
+  expect(await listGenerations(one.store)).toEqual(['g1', 'g2'])
+})
+
+test('a generation is never written over, and an unfinished one is none', async () => {
+  const { store, file } = await folder()
+  await writeGeneration(store, trained())
+  await expect(writeGeneration(store, trained())).rejects.toThrow('never change')
+  await fs.rm(file('manifest.json'))
+  expect(await listGenerations(store)).toEqual([])
+  await expect(loadGeneration(store, 'g1')).rejects.toMatchObject({ code: 'GENERATION_INVALID' })
+  await writeGeneration(store, trained())
+  expect(await fs.readdir(path.dirname(file('x')))).toHaveLength(7)
+})
+
+type Damage = (at: { file: (name: string) => string }) => Promise<void>
+
+/** Replaces a file and corrects the manifest, as somebody who makes generations with other tools would. */
+function replaced(name: string, parts: Uint8Array[]): Damage {
+  return async ({ file }) => {
+    const bytes = Buffer.concat(parts)
+    await fs.writeFile(file(name), bytes)
+    const manifest = JSON.parse(
+      await fs.readFile(file('manifest.json'), 'utf8'),
+    ) as GenerationManifest
+    manifest.files[name] = { bytes: bytes.length, sha256: sha256Of(bytes) }
+    await fs.writeFile(file('manifest.json'), JSON.stringify(manifest))
+  }
+}
+
+function edited(edit: (manifest: Record<string, unknown>) => void): Damage {
+  return async ({ file }) => {
+    const manifest = JSON.parse(await fs.readFile(file('manifest.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >
+    edit(manifest)
+    await fs.writeFile(file('manifest.json'), JSON.stringify(manifest))
+  }
+}
+
+const tensors = (entries: Record<string, Tensor>) =>
+  encodeSafetensors(new Map(Object.entries(entries)))
+const rows = (count: number, fill = 0, dim = 4): Tensor => ({
+  shape: [count, dim],
+  data: new Float32Array(count * dim).fill(fill),
+})
+
+const damages: [string, Damage, string][] = [
+  [
+    'a flipped bit',
+    async ({ file }) => {
+      const bytes = await fs.readFile(file('user-rows.safetensors'))
+      bytes[bytes.length - 3]! ^= 16
+      await fs.writeFile(file('user-rows.safetensors'), bytes)
+    },
+    'user-rows.safetensors: its sha256',
+  ],
+  [
+    'a file cut off',
+    ({ file }) => fs.truncate(file('item-ids.avro'), 9),
+    'item-ids.avro: it has 9 bytes',
+  ],
+  ['a file gone', ({ file }) => fs.rm(file('dense.safetensors')), 'dense.safetensors: '],
+  [
+    'a file not listed',
+    edited((m) => (m['files'] = {})),
+    'dense.safetensors: the manifest does not list it',
+  ],
+  [
+    'a manifest that is no JSON',
+    ({ file }) => fs.writeFile(file('manifest.json'), '{'),
+    'manifest.json: ',
+  ],
+  ['an unknown field', edited((m) => (m['extra'] = 1)), 'manifest.json: top: '],
+  ['a later format', edited((m) => (m['format'] = 2)), 'manifest.json: format: '],
+  [
+    'the manifest of another',
+    edited((m) => (m['id'] = 'g2')),
+    'manifest.json: it belongs to generation g2',
+  ],
+  [
+    'a row too few',
+    replaced('user-rows.safetensors', tensors({ rows: rows(3) })),
+    'user-rows.safetensors: tensor rows is 3 x 4, the model needs 4 x 4',
+  ],
+  [
+    'rows of another width',
+    replaced('item-rows.safetensors', tensors({ rows: rows(3, 0, 5) })),
+    'item-rows.safetensors: tensor rows is 3 x 5',
+  ],
+  [
+    'a value that is no number',
+    replaced('item-rows.safetensors', tensors({ rows: rows(3, NaN) })),
+    'item-rows.safetensors: tensor rows holds NaN at element 0',
+  ],
+  [
+    'an infinite value',
+    replaced('user-rows.safetensors', tensors({ rows: rows(4, Infinity) })),
+    'user-rows.safetensors: tensor rows holds Infinity',
+  ],
+  [
+    'a vector that is not normalised',
+    replaced('item-vectors.safetensors', tensors({ vectors: rows(2, 0.7) })),
+    'item-vectors.safetensors: vector 0 has length 1.39',
+  ],
+  [
+    'a tensor of another type',
+    replaced(
+      'user-rows.safetensors',
+      tensors({ rows: { shape: [4, 4], data: new Float64Array(16) } }),
+    ),
+    'user-rows.safetensors: tensor rows is not F32',
+  ],
+  [
+    'a tensor missing',
+    replaced('dense.safetensors', tensors({})),
+    'dense.safetensors: tensor user.projection is missing',
+  ],
+  [
+    'a tensor too many',
+    replaced('user-rows.safetensors', tensors({ rows: rows(4), more: rows(1) })),
+    'user-rows.safetensors: tensor more is not part of the model',
+  ],
+  [
+    'an id too few',
+    replaced('user-ids.avro', encodeIds('UserId', ['u1'])),
+    'user-ids.avro: it holds 1 ids, the manifest says 3',
+  ],
+  [
+    'an id twice',
+    replaced('item-ids.avro', encodeIds('ItemId', ['i1', 'i1'])),
+    'item-ids.avro: id i1 is in it twice',
+  ],
+  [
+    'users for items',
+    replaced('item-ids.avro', encodeIds('UserId', ['i1', 'i2'])),
+    'item-ids.avro: ',
+  ],
+]
+
+test.each(damages)('%s is found, and named', async (_, damage, message) => {
+  const place = await folder()
+  await writeGeneration(place.store, trained())
+  await damage(place)
+  await expect(loadGeneration(place.store, 'g1')).rejects.toMatchObject({
+    code: 'GENERATION_INVALID',
+    message: expect.stringContaining(`Generation g1, ${message}`) as string,
+  })
+})
+
+test('no id or name leads out of the store', async () => {
+  const { store } = await folder()
+  await expect(loadGeneration(store, '../g1')).rejects.toThrow('may hold letters')
+  await expect(store.put('../x', [])).rejects.toMatchObject({ code: 'FILE_INVALID' })
+})
+
+test('the form of a manifest can be published as JSON Schema', () => {
+  expect(generationManifestJsonSchema()).toMatchObject({
+    type: 'object',
+    required: expect.arrayContaining(['id', 'model', 'files']) as string[],
+  })
+})
