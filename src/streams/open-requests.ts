@@ -87,7 +87,7 @@ export class OpenRequests {
     return this.byId.get(requestId)
   }
 
-  /** Requests are added in the order of `firstOffset` and of `lastOffset`. */
+  /** In the order of `firstOffset`; the request counts as the one touched last. */
   add(request: OpenRequest): void {
     this.byId.set(request.requestId, request)
     this.byExpiry.add(request)
