@@ -92,6 +92,7 @@ export class RecallClient {
 
   /** @throws FreshetError CONFIG_INVALID, BROKER_UNAVAILABLE, TOPIC_INVALID */
   static async connect(options: RecallClientOptions): Promise<RecallClient> {
+    checkOptions(options)
     const kafka = createKafkaClient({ config: kafkaConfig(options), log: silent })
     try {
       const { connectTimeoutMs = 10_000 } = options
@@ -233,6 +234,17 @@ export class RecallClient {
       this.#closing.signal.removeEventListener('abort', onClose)
     }
     return { signal: controller.signal, dispose }
+  }
+}
+
+function checkOptions({ concurrency = 1, timeoutMs = 1 }: RecallClientOptions): void {
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    const message = `RecallClient: concurrency must be a whole number of at least 1, not ${concurrency}`
+    throw new FreshetError('CONFIG_INVALID', message)
+  }
+  if (!(timeoutMs > 0)) {
+    const message = `RecallClient: timeoutMs must be above 0, not ${timeoutMs}`
+    throw new FreshetError('CONFIG_INVALID', message)
   }
 }
 
