@@ -19,6 +19,7 @@ import { singleObjectHeader } from '../../../src/records/fingerprint.ts'
 import { array, map, record, type AvroSchema } from '../../../src/records/schema-parts.ts'
 import { olderSchemas } from '../../../src/records/schema-history.ts'
 import { topicSchemas } from '../../../src/records/schemas.ts'
+import { noFeatures } from '../../../src/records/types.ts'
 import { event, example, features, text } from './arbitraries.ts'
 
 /**
@@ -128,6 +129,11 @@ test('the key __proto__ is a key like any other, in both decoders', () => {
   const foreign = map('string')
   const bytes = compileEncoder(foreign)(new Map([['__proto__', 'x']]))
   expect(compileDecoder(foreign)(bytes, 0)).toEqual(new Map([['__proto__', 'x']]))
+})
+
+test('bytes after the features are refused where the features are decoded', () => {
+  const longer = Buffer.concat([encodeFeatures(noFeatures), Buffer.alloc(1)])
+  expect(() => decodeFeatures(longer)).toThrow('1 bytes follow its end')
 })
 
 test('what is wrong is named with its place', () => {
