@@ -13,8 +13,16 @@ export interface CommonOptions {
 
 export function addCommonOptions(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'YAML configuration; may be given several times, later ones win', collect)
-    .option('-s, --set <path=value>', 'one setting, e.g. --set kafka.partitions=8; may be given several times', collect)
+    .option(
+      '-c, --config <file>',
+      'YAML configuration; may be given several times, later ones win',
+      collect,
+    )
+    .option(
+      '-s, --set <path=value>',
+      'one setting, e.g. --set kafka.partitions=8; may be given several times',
+      collect,
+    )
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {
@@ -26,7 +34,10 @@ export function effectiveConfig(options: CommonOptions): Config {
   const local = readLocalInstance()
   const texts = (options.config ?? []).map(readConfigFile)
   return loadConfig({
-    texts: local === null ? texts : [{ name: 'the running npm start', text: JSON.stringify(local.settings) }, ...texts],
+    texts:
+      local === null
+        ? texts
+        : [{ name: 'the running npm start', text: JSON.stringify(local.settings) }, ...texts],
     environment: process.env,
     settings: options.set ?? [],
   })
@@ -36,14 +47,19 @@ export function readConfigFile(name: string): ConfigText {
   try {
     return { name, text: readFileSync(name, 'utf8') }
   } catch (cause) {
-    throw new FreshetError('FILE_MISSING', `cannot read the configuration file ${name}: ${messageOf(cause)}; give an existing file to --config`, { cause })
+    throw new FreshetError(
+      'FILE_MISSING',
+      `cannot read the configuration file ${name}: ${messageOf(cause)}; give an existing file to --config`,
+      { cause },
+    )
   }
 }
 
 export function wholeNumber(minimum: number, what: string): (value: string) => number {
   return (value) => {
     const number = Number(value)
-    if (!Number.isInteger(number) || number < minimum) throw new InvalidArgumentError(`${what} must be a whole number of at least ${minimum}.`)
+    if (!Number.isInteger(number) || number < minimum)
+      throw new InvalidArgumentError(`${what} must be a whole number of at least ${minimum}.`)
     return number
   }
 }

@@ -27,7 +27,9 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 export function buildProgram(): Command {
   const program = new Command('freshet')
-    .description('Keeps two-tower recall fresh: events in, online SGD on ID embeddings, recall out, over Kafka.')
+    .description(
+      'Keeps two-tower recall fresh: events in, online SGD on ID embeddings, recall out, over Kafka.',
+    )
     .version('0.1.0')
     .showSuggestionAfterError()
     .showHelpAfterError('(freshet --help, or freshet <command> --help, lists what there is)')
@@ -48,8 +50,14 @@ export function buildProgram(): Command {
 }
 
 function unknownCommand(program: Command, name: string): never {
-  const near = nearest(name, program.commands.map((command) => command.name()))
-  program.error(`error: unknown command '${name}'${near === undefined ? '' : `\n(Did you mean ${near}?)`}`, { exitCode: 2 })
+  const near = nearest(
+    name,
+    program.commands.map((command) => command.name()),
+  )
+  program.error(
+    `error: unknown command '${name}'${near === undefined ? '' : `\n(Did you mean ${near}?)`}`,
+    { exitCode: 2 },
+  )
 }
 
 export { InvalidArgumentError }

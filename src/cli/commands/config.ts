@@ -7,6 +7,8 @@ export function addConfigCommand(program: Command): void {
     .description('print the effective configuration as YAML, secrets masked')
     .option('--reference', 'print the reference of all settings as Markdown instead')
     .action((options: CommonOptions & { reference?: boolean }) => {
-      process.stdout.write(options.reference === true ? configReference() : printConfig(effectiveConfig(options)))
+      process.stdout.write(
+        options.reference === true ? configReference() : printConfig(effectiveConfig(options)),
+      )
     })
 }

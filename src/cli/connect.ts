@@ -1,0 +1,42 @@
+import type { Config } from '../config/schema.ts'
+import { topicNames, type TopicNames } from '../records/topics.ts'
+import { createKafkaClient } from '../runtime/kafka/client.ts'
+import { createLogger } from '../runtime/logger.ts'
+import type { KafkaClient, Logger } from '../runtime/ports.ts'
+
+export interface Connected {
+  readonly kafka: KafkaClient
+  readonly topics: TopicNames
+  readonly log: Logger
+}
+
+/** A Kafka connection for the length of one command; warnings go to stderr. */
+export async function withKafka<T>(
+  config: Config,
+  use: (connected: Connected) => Promise<T>,
+): Promise<T> {
+  const log = createLogger({
+    level: 'warn',
+    format: 'text',
+    write: (line) => process.stderr.write(line),
+  })
+  const kafka = createKafkaClient({ config: config.kafka, log })
+  const wait = new AbortController()
+  const interrupt = (): void => wait.abort()
+  process.once('SIGINT', interrupt)
+  try {
+    await kafka.waitUntilReachable(wait.signal)
+    return await use({ kafka, topics: topicNames(config.kafka.topicPrefix), log })
+  } finally {
+    process.off('SIGINT', interrupt)
+    await kafka.close()
+  }
+}
+
+/** Resolves at Ctrl-C or SIGTERM. */
+export function interrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+  })
+}
