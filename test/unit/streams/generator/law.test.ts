@@ -73,7 +73,10 @@ test('draws of one user at one time follow the law (chi-square over items)', () 
 // transform. Under the law, the probability of all better-ranked items plus a uniform share of the item's own is uniform.
 test.each([
   ['ordinary visits', {}],
-  ['visits of many clicks on few items', { items: 20, nextClickShare: 0.9, clicksPerVisitMax: 6 }],
+  [
+    'visits of many clicks on few items',
+    { items: 20, categories: 1, clustersPerCategory: 2, nextClickShare: 0.9, clicksPerVisitMax: 6 },
+  ],
 ])('clicks of a run follow the law of their user at their time: %s', (_, options) => {
   const { world, ...generator } = smallWorld({ eventsPerSecond: 5, ...options })
   const events = run({ world, ...generator }, 3 * hourMs)
