@@ -19,6 +19,7 @@ import type {
   TopicPartition,
 } from './ports.ts'
 import { partitionKey } from './ports.ts'
+import { whenAborted } from './when-aborted.ts'
 
 export interface JoinerDeps {
   readonly kafka: KafkaClient
@@ -159,16 +160,4 @@ async function restore(
     'rebuilt the state of the joiner',
   )
   return { state, from: offset }
-}
-
-/** Resolves with the signal, rejects with a failure, whichever comes first. */
-function whenAborted(signal: AbortSignal): { promise: Promise<void>; fail(error: Error): void } {
-  let fail!: (error: Error) => void
-  const promise = new Promise<void>((resolve, reject) => {
-    fail = reject
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-  promise.catch(() => undefined)
-  return { promise, fail }
 }

@@ -1,0 +1,122 @@
+import { readFile } from 'node:fs/promises'
+import type { Config, SourceConfig } from '../config/schema.ts'
+import { FreshetError, messageOf } from '../errors.ts'
+import { encodeEvent } from '../records/codec.ts'
+import { partitionOf } from '../records/partition.ts'
+import { toDeadLetter } from '../streams/dead-letter.ts'
+import { compileMapping, type Mapping } from '../streams/mapping.ts'
+import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
+
+export interface IngestTopics {
+  readonly impressions: string
+  readonly clicks: string
+  readonly events: string
+  readonly deadLetters: string
+}
+
+/** What a source record becomes, ready to be sent. Holds no bytes of what was read. */
+export interface Mapped {
+  readonly offset: number
+  /** Arrival. */
+  readonly timestampMs: number
+  /** 'impression', 'click', or the code of why it was refused. */
+  readonly kind: string
+  readonly isRefused: boolean
+  /** Of a refused record: that of the one before it, so that it keeps its place. */
+  readonly eventTimeMs: number
+  readonly output: SinkRecord
+}
+
+export type Mapper = (record: SourceRecord, eventTimeBeforeMs: number) => Mapped
+
+/**
+ * The mapper of every source topic: freshet's own two and those of the configuration.
+ * @throws FreshetError CONFIG_INVALID, FILE_MISSING, FILE_INVALID naming the source
+ */
+export async function compileSources(
+  sources: Config['sources'],
+  config: Config['ingest'],
+  topics: IngestTopics,
+  partitions: number,
+): Promise<ReadonlyMap<string, Mapper>> {
+  const own: Config['sources'] = {
+    impressions: { topic: topics.impressions, record: 'impression', format: 'auto', fields: {} },
+    clicks: { topic: topics.clicks, record: 'click', format: 'auto', fields: {} },
+  }
+  const mappers = new Map<string, Mapper>()
+  for (const [name, source] of Object.entries({ ...own, ...sources })) {
+    if (mappers.has(source.topic)) {
+      throw new FreshetError(
+        'CONFIG_INVALID',
+        `sources.${name}: topic ${source.topic} has a mapping already`,
+      )
+    }
+    const mapping = await compileSource(name, source, config)
+    mappers.set(source.topic, (record, beforeMs) =>
+      map(record, beforeMs, mapping, topics, partitions),
+    )
+  }
+  return mappers
+}
+
+export async function compileSource(
+  name: string,
+  source: SourceConfig,
+  config: Config['ingest'],
+): Promise<Mapping> {
+  const { futureSkewMs, recordBytesMax } = config
+  const { record, format, fields, schemaFile } = source
+  const schema = schemaFile === undefined ? undefined : await readSchema(name, schemaFile)
+  return compileMapping({ record, format, fields, schema, futureSkewMs, recordBytesMax })
+}
+
+async function readSchema(name: string, file: string): Promise<unknown> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    const message = `sources.${name}.schemaFile: cannot read ${file}: ${messageOf(cause)}`
+    throw new FreshetError('FILE_MISSING', message, { cause })
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const message = `sources.${name}.schemaFile: ${file} is not JSON: ${messageOf(cause)}`
+    throw new FreshetError('FILE_INVALID', message, { cause })
+  }
+}
+
+function map(
+  record: SourceRecord,
+  eventTimeBeforeMs: number,
+  mapping: Mapping,
+  topics: IngestTopics,
+  partitions: number,
+): Mapped {
+  const { offset, timestampMs } = record
+  try {
+    const event = mapping(record)
+    const { kind, userId, eventTimeMs } = event
+    const output: SinkRecord = {
+      topic: topics.events,
+      partition: partitionOf(userId, partitions),
+      key: userId,
+      value: encodeEvent(event),
+      // Arrival travels with the record to the last stage.
+      timestampMs,
+    }
+    return { offset, timestampMs, kind, isRefused: false, eventTimeMs, output }
+  } catch (error) {
+    if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
+    const { code, message } = error
+    const output = toDeadLetter(record, code, message, 'ingest', topics.deadLetters)
+    return {
+      offset,
+      timestampMs,
+      kind: code,
+      isRefused: true,
+      eventTimeMs: eventTimeBeforeMs,
+      output,
+    }
+  }
+}
