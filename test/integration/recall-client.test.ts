@@ -15,7 +15,7 @@ let silent: RecallRig
 beforeAll(async () => {
   const onEnd = (cleanUp: () => Promise<void>) => cleanUps.push(cleanUp)
   served = await recallRig(onEnd)
-  served.generations.set('g1', randomGeneration('g1', 'item-', 20))
+  await served.publish(randomGeneration('g1', 'item-', 20))
   await served.control({ live: 'g1' })
   await served.sentinels('g1')
   await served.startPod()

@@ -20,7 +20,7 @@ function statusesOf(replies: readonly { readonly status: string }[]): string[] {
 test('Redis stopped or emptied: the last known row, then the default one, never a cold user', async () => {
   const redis = await ownRedis(onTestFinished)
   const rig = await recallRig(onTestFinished, { redisUrl: redis.address })
-  rig.generations.set('g1', randomGeneration('g1', 'item-', 20))
+  await rig.publish(randomGeneration('g1', 'item-', 20))
   await rig.control({ live: 'g1' })
   await withUser(rig)
   await rig.startPod()
@@ -67,7 +67,7 @@ test('Redis stopped or emptied: the last known row, then the default one, never 
 test('the broker killed and restarted: pod and client go on', async () => {
   const broker = await ownBroker(onTestFinished)
   const rig = await recallRig(onTestFinished, { brokers: [broker.address] })
-  rig.generations.set('g1', randomGeneration('g1', 'item-', 20))
+  await rig.publish(randomGeneration('g1', 'item-', 20))
   await rig.control({ live: 'g1' })
   await withUser(rig)
   await rig.startPod()

@@ -1,3 +1,5 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { featureWidth } from '../../src/model/spec.ts'
 import { decodeRecallReply, encodeRecallRequest } from '../../src/records/codec.ts'
@@ -14,7 +16,7 @@ let rig: RecallRig
 
 beforeAll(async () => {
   rig = await recallRig((cleanUp) => cleanUps.push(cleanUp))
-  rig.generations.set('g1', randomGeneration('g1', 'item-', 20))
+  await rig.publish(randomGeneration('g1', 'item-', 20))
   await rig.item('item-0', 'The Zeroth', ['drama'])
   await rig.item('item-1', 'The First', ['drama', 'war'])
   await rig.item('item-2', 'The Second', ['comedy'])
@@ -218,8 +220,8 @@ describe('a request that cannot be answered', () => {
 describe('a generation', () => {
   test('switches between two requests; what cannot be loaded replaces nothing', async () => {
     const own = await recallRig(onTestFinished)
-    own.generations.set('a', randomGeneration('a', 'a-', 30))
-    own.generations.set('b', randomGeneration('b', 'b-', 40))
+    await own.publish(randomGeneration('a', 'a-', 30))
+    await own.publish(randomGeneration('b', 'b-', 40))
     await own.startPod()
     expect(await own.client.recall({ userId: 'u', k: 3 })).toMatchObject({
       status: 'NO_GENERATION',
@@ -244,18 +246,26 @@ describe('a generation', () => {
       expect(items).toHaveLength(generation === 'a' ? 30 : 40)
       expect(items.filter(({ itemId }) => itemId.startsWith(`${generation}-`))).toEqual(items)
     }
+    await own.publish(randomGeneration('broken', 'c-', 10))
+    const file = path.join(own.artifactsDir, 'generations/broken/item-vectors.safetensors')
+    const good = await fs.readFile(file)
+    const bad = Buffer.from(good)
+    bad[bad.length - 1]! ^= 0xff
+    await fs.writeFile(file, bad)
     await own.control({ live: 'broken', previous: 'a' })
-    // The control record is read within milliseconds; the pod goes on with what it has.
+    const isRefused = () =>
+      own.errors.some((each) => each.startsWith('cannot serve generation broken'))
+    expect(await eventually(isRefused, Boolean)).toBe(true)
     for (let i = 0; i < 20; i++) expect((await served()).generation).toBe('a')
-    // It appears: the pod tries again by itself.
-    own.generations.set('broken', randomGeneration('broken', 'c-', 10))
+    // Repaired: the pod tries again by itself.
+    await fs.writeFile(file, good)
     const healed = await eventually(served, ({ generation }) => generation === 'broken', 15_000)
-    expect(healed.generation).toBe('broken')
+    expect(healed.items).toHaveLength(10)
   })
 
   test('brings all overrides that were sent before it was loaded', async () => {
     const own = await recallRig(onTestFinished)
-    own.generations.set('a', randomGeneration('a', 'a-', 2))
+    await own.publish(randomGeneration('a', 'a-', 2))
     const near = unitVector(dim, randomFrom(4))
     await own.overrides({ generation: 'a', sequence: 1, vectors: { x: near, 'a-0': near } })
     await own.overrides({ generation: 'a', sequence: 2, vectors: { 'a-1': null, y: near } })
@@ -269,7 +279,7 @@ describe('a generation', () => {
 
 test('too many at once are refused as OVERLOADED, the others answered', async () => {
   const own = await recallRig(onTestFinished, { recall: { inFlightMax: 4 } })
-  own.generations.set('a', randomGeneration('a', 'a-', 10))
+  await own.publish(randomGeneration('a', 'a-', 10))
   await own.control({ live: 'a' })
   await own.sentinels('a')
   await own.startPod()
@@ -283,7 +293,7 @@ test('too many at once are refused as OVERLOADED, the others answered', async ()
 
 test('a restarted pod goes on after the requests it has dealt with', async () => {
   const own = await recallRig(onTestFinished)
-  own.generations.set('a', randomGeneration('a', 'a-', 10))
+  await own.publish(randomGeneration('a', 'a-', 10))
   await own.control({ live: 'a' })
   const stop = await own.startPod()
   await own.client.recall({ userId: 'u', k: 3 })
@@ -297,7 +307,7 @@ test('a restarted pod goes on after the requests it has dealt with', async () =>
 
 /** The vector that the pod computes for user `known`. */
 async function vectorOfKnown(): Promise<Float32Array> {
-  const { model, dense } = rig.generations.get('g1')!
+  const { model, dense } = randomGeneration('g1', 'item-', 20)
   const tensors = await openEngine('onnx').open(model, dense)
   const vector = await tensors.vectors('user', row, new Float32Array(featureWidth(model.user)), 1)
   await tensors.close()

@@ -5,7 +5,6 @@ import { configSchema } from '../../src/config/schema.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
-import { initialise } from '../../src/model/initialise.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
 import {
   decodeControlDocument,
@@ -20,6 +19,13 @@ import type { TopicNames } from '../../src/records/topics.ts'
 import { noFeatures } from '../../src/records/types.ts'
 import type { ControlDocument, DeadLetter } from '../../src/records/types.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
+import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
+import {
+  bootstrapGeneration,
+  loadGeneration,
+  writeGeneration,
+} from '../../src/runtime/generation/generation.ts'
+import type { Generation } from '../../src/runtime/generation/generation.ts'
 import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
 import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
 import type {
@@ -29,10 +35,9 @@ import type {
   TransactionalProducer,
 } from '../../src/runtime/ports.ts'
 import { RecallClient } from '../../src/runtime/recall-client.ts'
-import type { LoadedGeneration } from '../../src/runtime/recall-generation.ts'
 import { runRecall } from '../../src/runtime/recall.ts'
 import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
-import { silentLog } from './own-servers.ts'
+import { silentLog, temporaryDir } from './own-servers.ts'
 import type { OnEnd } from './own-servers.ts'
 import { randomFrom, unitVector } from './vectors.ts'
 
@@ -46,13 +51,15 @@ const model: ModelSpec = {
 }
 
 /** A random model with `count` random items, named `<prefix>0`, `<prefix>1`, ... */
-export function randomGeneration(id: string, prefix: string, count: number): LoadedGeneration {
+export function randomGeneration(id: string, prefix: string, count: number): Generation {
   const random = randomFrom(id.length + count)
-  const { dense, userDefaultRow } = initialise(model, 3)
-  const itemVectors = new Float32Array(count * dim)
-  for (let i = 0; i < count; i++) itemVectors.set(unitVector(dim, random), i * dim)
-  const itemIds = Array.from({ length: count }, (_, i) => `${prefix}${i}`)
-  return { id, model, dense, userDefaultRow, itemIds, itemVectors }
+  const vectors = Array.from({ length: count }, () => [...unitVector(dim, random)]).flat()
+  return {
+    ...bootstrapGeneration(id, model, 3, 1_700_000_000_000),
+    itemIds: vectors.slice(0, count).map((_, i) => `${prefix}${i}`),
+    itemRows: Float32Array.from(vectors),
+    itemVectors: Float32Array.from(vectors),
+  }
 }
 
 export interface RecallRig {
@@ -61,12 +68,15 @@ export interface RecallRig {
   readonly kafka: KafkaClient
   readonly store: OnlineStore
   readonly producer: Producer
-  /** What a pod can load; others do not exist. */
-  readonly generations: Map<string, LoadedGeneration>
+  /** Where the pods find generations. */
+  readonly artifactsDir: string
   readonly metrics: Metrics
+  /** What the pods logged as errors. */
+  readonly errors: string[]
   readonly client: RecallClient
   /** Starts a pod; resolves with what ends it when it is ready. */
   startPod(): Promise<() => Promise<void>>
+  publish(generation: Generation): Promise<void>
   control(document: Partial<ControlDocument>): Promise<void>
   /** Closes the load of every partition, so that an absent user is a cold one. */
   sentinels(generation: string): Promise<void>
@@ -120,12 +130,16 @@ export async function recallRig(
   const parts = {
     ...{ config, topics, kafka, store, client },
     producer: await kafka.producer(),
-    generations: new Map<string, LoadedGeneration>(),
+    artifactsDir: await temporaryDir(onEnd),
     metrics: createMetrics(),
+    errors: [] as string[],
   }
   return {
     ...parts,
     ...inputsOf(parts, learner),
+    publish: async (generation) => {
+      await writeGeneration(openDirectoryStore(parts.artifactsDir), generation)
+    },
     startPod: () => startPod(parts, onEnd),
     deadLetters: () => readDeadLetters(kafka, topics.deadLetters),
     counter: async (name, labels) => {
@@ -140,22 +154,26 @@ export async function recallRig(
 
 type Parts = Pick<
   RecallRig,
-  'config' | 'topics' | 'kafka' | 'store' | 'producer' | 'generations' | 'metrics' | 'client'
+  | 'config'
+  | 'topics'
+  | 'kafka'
+  | 'store'
+  | 'producer'
+  | 'artifactsDir'
+  | 'metrics'
+  | 'errors'
+  | 'client'
 >
 
 async function startPod(parts: Parts, onEnd: OnEnd): Promise<() => Promise<void>> {
   const ending = new AbortController()
-  const { config, topics, kafka, store, generations, metrics } = parts
+  const { config, topics, kafka, store, artifactsDir, metrics, errors } = parts
   let onReady!: () => void
   const ready = new Promise<void>((resolve) => (onReady = resolve))
   const running = runRecall({
     ...{ config, topics, kafka, store, metrics, onReady },
     engine: openEngine('onnx'),
-    loadGeneration: (id) => {
-      const generation = generations.get(id)
-      if (generation === undefined) throw new Error(`no generation ${id}`)
-      return Promise.resolve(generation)
-    },
+    loadGeneration: (id) => loadGeneration(openDirectoryStore(artifactsDir), id),
     watchControl: async (onDocument) => {
       const tail = await kafka.tail({
         topics: [topics.control],
@@ -169,7 +187,7 @@ async function startPod(parts: Parts, onEnd: OnEnd): Promise<() => Promise<void>
       return tail
     },
     clock: { nowMs: () => Date.now() },
-    log: silentLog,
+    log: { ...silentLog, error: (_, message) => void errors.push(message) },
     instance: 'pod-0',
     signal: ending.signal,
   })
