@@ -2,7 +2,8 @@ import type { Random } from '../../model/hash.ts'
 import type { Click, Impression } from '../../records/types.ts'
 import type { ItemChange, SourceEvent } from '../source-event.ts'
 import { firstAbove, streamFrom } from './chance.ts'
-import { catalogueEntry, itemIdOf, type ItemFacts } from './items.ts'
+import { candidates, catalogueEntry, itemFacts, itemIdOf, type ItemFacts } from './items.ts'
+import type { GeneratorOptions } from './options.ts'
 import { TimeQueue } from './time-queue.ts'
 import { userIdOf } from './users.ts'
 import type { Slot, World } from './world.ts'
@@ -57,12 +58,26 @@ function pageRate(world: World): number {
 
 function* openingCatalogue(world: World, slot: Slot, range: EventRange): Generator<ItemChange> {
   if (range.previousMs !== undefined) {
-    const isAlive = new Set(slot.items.map((item) => item.number))
-    for (const item of world.slotAt(range.previousMs).items) {
-      if (!isAlive.has(item.number)) yield withdrawal(item, range.fromMs)
+    for (const item of diedSince(world.options, range.previousMs, slot.startMs)) {
+      yield withdrawal(item, range.fromMs)
     }
   }
   for (const item of slot.items) yield announcement(world, item, range.fromMs)
+}
+
+/** Includes the deaths of the slot before, because the earlier run may have stopped between two of them. */
+function* diedSince(
+  options: GeneratorOptions,
+  previousMs: number,
+  nowMs: number,
+): Generator<ItemFacts> {
+  const sinceMs = previousMs - options.slotMs
+  const [from] = candidates(options, sinceMs)
+  const [, to] = candidates(options, previousMs)
+  for (let number = from; number <= to; number++) {
+    const item = itemFacts(options, number)
+    if (item.birthMs <= previousMs && item.deathMs > sinceMs && item.deathMs <= nowMs) yield item
+  }
 }
 
 function* catalogueChanges(world: World, before: Slot, after: Slot): Generator<ItemChange> {
