@@ -124,6 +124,11 @@ function learning({ counter, gauge }: Definers) {
       'Share of recent clicks that recall had among its first k before it learned from them.',
       ['k'],
     ),
+    popularityRecallAt: gauge(
+      'popularity_recall_ratio',
+      'The baseline: share of the same clicks among the k most clicked items of the last 24 hours, refreshed every 15 minutes.',
+      ['k'],
+    ),
     auc: gauge(
       'progressive_auc_ratio',
       'Share of sampled negatives that score below the clicked item, before learning from it.',

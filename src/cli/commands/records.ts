@@ -5,6 +5,7 @@ import type { TopicNames } from '../../records/topics.ts'
 import { partitionKey, type KafkaClient } from '../../runtime/ports.ts'
 import type { SourceRecord } from '../../streams/stage.ts'
 import { interrupted, withKafka } from '../connect.ts'
+import { toJsonLine } from '../json-line.ts'
 import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } from '../options.ts'
 
 interface RecordOptions extends CommonOptions {
@@ -89,9 +90,9 @@ function lineOf(record: SourceRecord, viewer: Viewer): string {
     arrived: new Date(record.timestampMs).toISOString(),
   }
   try {
-    return toJson({ ...place, ...(viewer.decode(record) as object) })
+    return toJsonLine({ ...place, ...(viewer.decode(record) as object) })
   } catch (error) {
-    return toJson({ ...place, undecodable: messageOf(error) })
+    return toJsonLine({ ...place, undecodable: messageOf(error) })
   }
 }
 
@@ -110,13 +111,4 @@ function readable(bytes: Buffer): string {
   const text = bytes.toString('utf8')
   const shown = text.includes('\ufffd') || text.includes('\0') ? bytes.toString('base64') : text
   return shown.length > 500 ? `${shown.slice(0, 500)}…` : shown
-}
-
-function toJson(value: unknown): string {
-  return JSON.stringify(value, (key, inner: unknown) => {
-    if (inner instanceof Map) return Object.fromEntries(inner)
-    return key.endsWith('TimeMs') && typeof inner === 'number'
-      ? new Date(inner).toISOString()
-      : inner
-  })
 }

@@ -1,0 +1,44 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import { addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts'
+import { runStart } from '../start.ts'
+
+export interface StartOptions extends CommonOptions {
+  readonly events?: string
+  readonly speed?: number | 'max'
+  readonly rate: number
+  readonly exit?: boolean
+  readonly report?: string
+}
+
+export function addStartCommand(program: Command): void {
+  addCommonOptions(program.command('start'))
+    .description(
+      'start Kafka, Redis and every role here, replay input, and show what happens (npm start)',
+    )
+    .option(
+      '-e, --events <path>',
+      'replay a MovieTweetings folder or JSONL of impressions, clicks and items; without it: generated users',
+    )
+    .option(
+      '--speed <n|max>',
+      'seconds of event time per second (default: 1 for generated users, max for files)',
+      parseSpeed,
+    )
+    .option(
+      '--rate <n>',
+      'generated impressions and clicks per second of event time',
+      wholeNumber(1, '--rate'),
+      500,
+    )
+    .option('--exit', 'stop once the last event is visible')
+    .option('--report <file>', 'write the final figures as JSON')
+    .action((options: StartOptions) => runStart(options))
+}
+
+function parseSpeed(value: string): number | 'max' {
+  if (value === 'max') return 'max'
+  const speed = Number(value)
+  if (!(speed > 0 && Number.isFinite(speed)))
+    throw new InvalidArgumentError('It must be a number above 0, or max.')
+  return speed
+}

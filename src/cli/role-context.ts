@@ -1,0 +1,73 @@
+import { serveOperators, type OperatorServer } from '../console/server.ts'
+import type { Config } from '../config/schema.ts'
+import { createMetrics, type Metrics } from '../metrics/metrics.ts'
+import { topicNames, type TopicNames } from '../records/topics.ts'
+import { Health } from '../runtime/health.ts'
+import { createKafkaClient } from '../runtime/kafka/client.ts'
+import { topicDefinitions } from '../runtime/kafka/topics.ts'
+import type { Clock, KafkaClient, Logger } from '../runtime/ports.ts'
+
+/** What every role of a process shares. */
+export interface RoleContext {
+  readonly config: Config
+  readonly kafka: KafkaClient
+  readonly topics: TopicNames
+  readonly metrics: Metrics
+  readonly health: Health
+  readonly clock: Clock
+  readonly log: Logger
+  /** Names this process in reports. */
+  readonly instance: string
+  readonly signal: AbortSignal
+}
+
+export interface OpenContext {
+  readonly context: RoleContext
+  /** Null where metrics are off. */
+  readonly operators: OperatorServer | null
+  close(): Promise<void>
+}
+
+/**
+ * Opens what the roles share: the operator port first, so that /readyz can say what is waited for, then Kafka and its topics.
+ * @throws FreshetError PORT_TAKEN, TOPIC_INVALID
+ */
+export async function openContext(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<OpenContext> {
+  const metrics = createMetrics()
+  const health = new Health()
+  health.set('kafka', false, `waiting for ${config.kafka.brokers.join(', ')}`)
+  const { enabled, host, port } = config.metrics
+  const operators = enabled ? await serveOperators(metrics, health, host, port) : null
+  const onUp = (isUp: boolean): void => metrics.isUp.set({ dependency: 'kafka' }, isUp ? 1 : 0)
+  const kafka = createKafkaClient({ config: config.kafka, log, onUp })
+  const close = async (): Promise<void> => {
+    await kafka.close()
+    await operators?.close()
+  }
+  try {
+    await kafka.waitUntilReachable(signal)
+    if (!signal.aborted) await kafka.createTopics(topicDefinitions(config))
+  } catch (error) {
+    await close()
+    throw error
+  }
+  health.set('kafka', true, 'reachable')
+  const clock: Clock = { nowMs: () => Date.now() }
+  const topics = topicNames(config.kafka.topicPrefix)
+  const context = {
+    config,
+    kafka,
+    topics,
+    metrics,
+    health,
+    clock,
+    log,
+    instance: `${process.pid}`,
+    signal,
+  }
+  return { context, operators, close }
+}

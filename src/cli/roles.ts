@@ -1,0 +1,91 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { FreshetError, messageOf } from '../errors.ts'
+import { groupName } from '../records/topics.ts'
+import { openEngine } from '../runtime/engines/index.ts'
+import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
+import { loadGeneration } from '../runtime/generation/generation.ts'
+import { runController, watchControl } from '../runtime/controller.ts'
+import { runIngest } from '../runtime/ingest.ts'
+import { runJoiner } from '../runtime/joiner.ts'
+import { runLearner } from '../runtime/learner.ts'
+import { runRecall } from '../runtime/recall.ts'
+import { openOnlineStore } from '../runtime/redis/online-store.ts'
+import type { RoleContext } from './role-context.ts'
+
+/** Runs until the signal of the context, then closes what it opened. */
+export type Role = (context: RoleContext) => Promise<void>
+
+export const roleNames = ['controller', 'ingest', 'joiner', 'learner', 'pod'] as const
+export type RoleName = (typeof roleNames)[number]
+
+export const roles: Readonly<Record<RoleName, Role>> = { controller, ingest, joiner, learner, pod }
+
+async function ingest(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal } = context
+  await runIngest({
+    ...{ kafka, topics, metrics, log, clock, signal },
+    config: config.ingest,
+    sources: config.sources,
+    partitions: config.kafka.partitions,
+    groupId: groupName(config.kafka.topicPrefix, 'ingest'),
+  })
+}
+
+async function joiner(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal } = context
+  await runJoiner({
+    ...{ kafka, topics, metrics, log, clock, signal },
+    config: config.joiner,
+    groupId: groupName(config.kafka.topicPrefix, 'joiner'),
+    transactionalIdPrefix: config.kafka.topicPrefix,
+  })
+}
+
+/**
+ * Runs the roles side by side. One that ends by an error that may pass is started again; one that ends by a fatal error
+ * ends them all.
+ */
+export async function runRoles(
+  context: RoleContext,
+  list: readonly (readonly [RoleName, Role])[],
+): Promise<void> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([context.signal, failed.signal])
+  const results = await Promise.allSettled(
+    list.map(([name, role]) =>
+      keepRunning(name, role, { ...context, signal, log: context.log.child({ role: name }) }).catch(
+        (error: unknown) => {
+          failed.abort()
+          throw error
+        },
+      ),
+    ),
+  )
+  const failure = results.find((result) => result.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
+}
+
+const restartMinMs = 500
+const restartMaxMs = 10_000
+
+async function keepRunning(name: RoleName, role: Role, context: RoleContext): Promise<void> {
+  const { health, log, signal } = context
+  for (let failures = 0; !signal.aborted;) {
+    health.set(name, true, 'running')
+    const startedMs = context.clock.nowMs()
+    try {
+      await role(context)
+      return
+    } catch (error) {
+      if (!(error instanceof FreshetError) || error.disposition !== 'retry') throw error
+      health.set(name, false, messageOf(error))
+      failures = context.clock.nowMs() - startedMs > restartMaxMs ? 1 : failures + 1
+      const waitMs = Math.min(restartMaxMs, restartMinMs * 2 ** (failures - 1))
+      log.warn(
+        { code: error.code, error: error.message, waitMs },
+        'the role failed and is started again',
+      )
+      await pause(waitMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+}

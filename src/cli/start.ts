@@ -1,0 +1,234 @@
+import { writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { FreshetError, messageOf } from '../errors.ts'
+import { removeLocalInstance, writeLocalInstance } from '../runtime/local-instance.ts'
+import { createLogger } from '../runtime/logger.ts'
+import { openGenerator } from '../runtime/replay/generator-source.ts'
+import { openFiles } from '../runtime/replay/open-files.ts'
+import { openPositions } from '../runtime/replay/positions.ts'
+import { replay, type ReplayProgress } from '../runtime/replay/replayer.ts'
+import type { ReplaySource } from '../runtime/replay/source.ts'
+import { createGenerator } from '../streams/generator/generator.ts'
+import type { StartOptions } from './commands/start.ts'
+import { stopSignal } from './commands/roles.ts'
+import { waitUntilDrained } from './drained.ts'
+import { readFigures, type Figures } from './figures.ts'
+import { statusBlock, statusLine } from './live-status.ts'
+import { startLocalServers, type LocalServers } from './local-servers.ts'
+import { readConfigFile } from './options.ts'
+import { openContext, type RoleContext } from './role-context.ts'
+import { roleNames, roles, runRoles } from './roles.ts'
+import { Screen } from './screen.ts'
+
+const screenMs = 500
+const lineMs = 5_000
+
+/** `npm start`: servers, roles, input and the live status in one process, until Ctrl-C or, with --exit, the end of the input. */
+export async function runStart(options: StartOptions): Promise<void> {
+  const startedMs = Date.now()
+  const screen = new Screen(process.stdout)
+  const level = screen.isInteractive ? 'warn' : 'info'
+  const log = createLogger({ level, format: 'text', write: (line) => screen.log(line) })
+  const stop = stopSignal((message) => screen.log(`${message}\n`))
+  const source = await openInput(options)
+  screen.log('starting Kafka and Redis\n')
+  const servers = await startLocalServers(process.env, log)
+  try {
+    const config = localConfig(options, servers)
+    const opened = await openContext(config, log, stop)
+    try {
+      writeLocalInstance({
+        pid: process.pid,
+        metricsUrl: opened.operators?.url ?? null,
+        settings: settingsOf(config),
+      })
+      const run: Run = {
+        options,
+        source,
+        context: opened.context,
+        screen,
+        metricsUrl: opened.operators?.url ?? null,
+        startedMs,
+      }
+      await play(run, stop)
+    } finally {
+      removeLocalInstance()
+      await opened.close()
+    }
+  } finally {
+    await servers.stop()
+  }
+  screen.log('stopped; the next start goes on from here, npx freshet reset forgets\n')
+}
+
+interface Run {
+  readonly options: StartOptions
+  readonly source: ReplaySource
+  readonly context: RoleContext
+  readonly screen: Screen
+  readonly metricsUrl: string | null
+  readonly startedMs: number
+}
+
+async function openInput({ events, speed, rate }: StartOptions): Promise<ReplaySource> {
+  if (events !== undefined) return openFiles(events, inputSeed)
+  const generator = createGenerator({ eventsPerSecond: rate })
+  return openGenerator({
+    generator,
+    clock: { nowMs: () => Date.now() },
+    isLive: speed === undefined || speed === 1,
+  })
+}
+
+const inputSeed = 17
+
+/** The model of the input, then what the user says, then where the servers are. */
+function localConfig(options: StartOptions, servers: LocalServers): Config {
+  const model = fileURLToPath(new URL(`../../config/${modelOf(options)}.yaml`, import.meta.url))
+  const addresses = {
+    kafka: { brokers: servers.brokers.split(',') },
+    redis: { url: servers.redisUrl },
+  }
+  return loadConfig({
+    texts: [
+      readConfigFile(model),
+      ...(options.config ?? []).map(readConfigFile),
+      { name: 'local servers', text: JSON.stringify(addresses) },
+    ],
+    environment: process.env,
+    settings: options.set ?? [],
+  })
+}
+
+function modelOf({ events }: StartOptions): string {
+  return events === undefined ? 'generator' : 'movietweetings'
+}
+
+/** What other commands in this folder need to know. */
+function settingsOf({ kafka, redis }: Config): Record<string, unknown> {
+  return {
+    kafka: { brokers: kafka.brokers, topicPrefix: kafka.topicPrefix, partitions: kafka.partitions },
+    redis: { url: redis.url },
+  }
+}
+
+async function play(run: Run, stop: AbortSignal): Promise<void> {
+  const { context, source, options } = run
+  const done = new AbortController()
+  const signal = AbortSignal.any([stop, done.signal])
+  const status = new LiveStatus(run)
+  const rolesEnd = runRoles(
+    { ...context, signal },
+    roleNames.map((name) => [name, roles[name]] as const),
+  ).finally(() => done.abort())
+  const inputEnds = (async () => {
+    const progress = await replay({
+      ...{ source, signal, kafka: context.kafka, topics: context.topics, clock: context.clock },
+      speed: options.speed ?? (options.events === undefined ? 1 : 'max'),
+      positions: openPositions(context.config.stateDir),
+      onProgress: (now) => status.onReplay(now),
+    })
+    status.onReplay(progress)
+    if (options.exit !== true || signal.aborted) return
+    await waitUntilDrained(context, signal)
+    done.abort()
+  })().catch((error: unknown) => {
+    done.abort()
+    throw error
+  })
+  status.start()
+  const results = await Promise.allSettled([rolesEnd, inputEnds])
+  await status.end()
+  const failure = results.find((result) => result.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
+  if (options.report !== undefined)
+    await writeReport(options.report, await readFigures(context.metrics), run)
+}
+
+/** Draws the block twice a second on a terminal; elsewhere a line every five seconds. */
+class LiveStatus {
+  readonly #run: Run
+  #replay: ReplayProgress | null = null
+  #before: { figures: Figures; atMs: number } | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(run: Run) {
+    this.#run = run
+  }
+
+  onReplay(progress: ReplayProgress): void {
+    this.#replay = progress
+  }
+
+  start(): void {
+    const { screen } = this.#run
+    screen.log(
+      `input: ${this.#run.source.description}\nask for a recall in a second terminal: npx freshet recall --user ${exampleUser(this.#run.options)} -k 10\n`,
+    )
+    this.#timer = setInterval(() => void this.#show(), screen.isInteractive ? screenMs : lineMs)
+  }
+
+  async end(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    await this.#show()
+    this.#run.screen.end()
+  }
+
+  async #show(): Promise<void> {
+    const { context, screen, metricsUrl, source } = this.#run
+    const figures = await readFigures(context.metrics)
+    const atMs = performance.now()
+    const input = {
+      figures,
+      before: this.#before?.figures ?? null,
+      elapsedMs: atMs - (this.#before?.atMs ?? atMs),
+      replay: this.#replay,
+      input: source.description,
+      metricsUrl,
+    }
+    this.#before = { figures, atMs }
+    if (screen.isInteractive) screen.draw(statusBlock(input))
+    else screen.log(`${statusLine(input)}\n`)
+  }
+}
+
+function exampleUser({ events }: StartOptions): string {
+  return events === undefined ? 'u1' : '123'
+}
+
+async function writeReport(
+  file: string,
+  figures: Figures,
+  { startedMs, source }: Run,
+): Promise<void> {
+  const { visible } = figures.delays
+  const report = {
+    input: source.description,
+    events: figures.impressions + figures.clicks,
+    impressions: figures.impressions,
+    clicks: figures.clicks,
+    examples: figures.examples,
+    learned: figures.learned,
+    deadLetters: figures.deadLetters,
+    deadLettersByReason: figures.deadLettersByReason,
+    duplicates: figures.duplicates,
+    recallAt50: figures.recallAt50,
+    recallAt100: figures.recallAt100,
+    popularity24hRecallAt50: figures.popularity24hRecallAt50,
+    visibleDelayP50Ms: visible.p50Ms,
+    visibleDelayP99Ms: visible.p99Ms,
+    delays: figures.delays,
+    generation: figures.generation,
+    overrideSequence: figures.overrideSequence,
+    wallSeconds: Math.round((Date.now() - startedMs) / 100) / 10,
+  }
+  await writeFile(file, `${JSON.stringify(report, null, 2)}\n`).catch((cause: unknown) => {
+    throw new FreshetError(
+      'FILE_INVALID',
+      `cannot write the report to ${file}: ${messageOf(cause)}`,
+      { cause },
+    )
+  })
+}
