@@ -68,7 +68,7 @@ async function print(
 ): Promise<void> {
   const from = new Map(
     (await kafka.offsets(topic)).map(({ partition, low, high }) => [
-      `${topic}:${partition}`,
+      partitionKey({ topic, partition }),
       Math.max(low, high - options.last),
     ]),
   )

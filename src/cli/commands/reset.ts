@@ -3,7 +3,6 @@ import { existsSync, rmSync } from 'node:fs'
 import { FreshetError } from '../../errors.ts'
 import { endOrphans } from '../../runtime/local/orphans.ts'
 import { readLocalInstance } from '../../runtime/local-instance.ts'
-import { createLogger } from '../../runtime/logger.ts'
 
 /** What `npm start` remembers; the cache of downloaded servers is not among it. */
 const remembered = [
@@ -28,14 +27,9 @@ export function addResetCommand(program: Command): void {
           'USAGE_INVALID',
           `npm start runs here (pid ${instance.pid}); stop it first with Ctrl-C`,
         )
-      await endOrphans(
-        '.freshet/run',
-        createLogger({
-          level: 'info',
-          format: 'text',
-          write: (line) => process.stderr.write(line),
-        }),
-      )
+      for (const { name, pid } of await endOrphans('.freshet/run')) {
+        process.stdout.write(`ended ${name} (pid ${pid}), left over by a process that was killed\n`)
+      }
       const folders = [...remembered, ...(options.cache === true ? ['.freshet/cache'] : [])].filter(
         (folder) => existsSync(folder),
       )

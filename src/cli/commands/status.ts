@@ -1,0 +1,134 @@
+import type { Command } from 'commander'
+import { decodeControlDocument, decodeReport } from '../../records/codec.ts'
+import type { ControlDocument, Report } from '../../records/types.ts'
+import { groupName } from '../../records/topics.ts'
+import type { KafkaClient } from '../../runtime/ports.ts'
+import { withKafka } from '../connect.ts'
+import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
+
+/** A role that has said nothing for this long is taken for gone. */
+const silentMs = 10_000
+
+interface Lag {
+  readonly role: string
+  readonly topic: string
+  readonly records: number
+}
+
+interface Status {
+  readonly control: ControlDocument | null
+  readonly reports: readonly Report[]
+  readonly lags: readonly Lag[]
+}
+
+export function addStatusCommand(program: Command): void {
+  addCommonOptions(program.command('status'))
+    .description('show the live generation, the lag of each role, and what the roles last reported')
+    .option('--json', 'print it as JSON')
+    .action((options: CommonOptions & { json?: boolean }) => {
+      const config = effectiveConfig(options)
+      return withKafka(config, async ({ kafka, topics }) => {
+        const group = (role: string): string => groupName(config.kafka.topicPrefix, role)
+        const sources = [
+          topics.impressions,
+          topics.clicks,
+          ...Object.values(config.sources).map((source) => source.topic),
+        ]
+        const lags = await Promise.all([
+          ...sources.map((topic) => lagOf(kafka, 'ingest', group('ingest'), topic)),
+          lagOf(kafka, 'joiner', group('joiner'), topics.events),
+        ])
+        const control = (await readAll(kafka, topics.control, decodeControlDocument)).at(-1) ?? null
+        const status = {
+          control,
+          lags,
+          reports: newest(await readAll(kafka, topics.reports, decodeReport)),
+        }
+        process.stdout.write(
+          options.json === true ? `${JSON.stringify(status)}\n` : describe(status),
+        )
+      })
+    })
+}
+
+async function lagOf(
+  kafka: KafkaClient,
+  role: string,
+  groupId: string,
+  topic: string,
+): Promise<Lag> {
+  const [ends, committed] = await Promise.all([
+    kafka.offsets(topic),
+    kafka.committed(groupId, topic),
+  ])
+  const records = ends.reduce(
+    (sum, { partition, low, high }) =>
+      sum + Math.max(0, high - (committed.get(partition)?.offset ?? low)),
+    0,
+  )
+  return { role, topic, records }
+}
+
+/** Every record of a short topic, in order. */
+async function readAll<T>(
+  kafka: KafkaClient,
+  topic: string,
+  decode: (value: Buffer) => T,
+): Promise<T[]> {
+  const all: T[] = []
+  const tail = await kafka.tail({
+    topics: [topic],
+    from: 'earliest',
+    onBatch: (batch) => {
+      for (const { value } of batch.records) if (value !== null) all.push(decode(value))
+    },
+  })
+  await tail.caughtUp
+  await tail.close()
+  return all
+}
+
+/** The last report of each role, instance and kind. */
+function newest(reports: readonly Report[]): Report[] {
+  const last = new Map(
+    reports.map((report) => [`${report.role} ${report.instance} ${report.kind}`, report]),
+  )
+  const now = Date.now()
+  return [...last.values()].filter((report) => now - report.atMs < silentMs)
+}
+
+function describe({ control, reports, lags }: Status): string {
+  const generation =
+    control === null
+      ? ['generation  none: no controller has written a control document yet']
+      : [
+          `generation  ${control.live ?? 'none'} live${control.previous === null ? '' : `, ${control.previous} before it`}${control.candidate === null ? '' : `, ${control.candidate} catching up`} (epoch ${control.epoch})`,
+        ]
+  const rows = reports.map(
+    ({ role, instance, kind, atMs, body }) =>
+      `  ${role.padEnd(10)} ${instance.padEnd(10)} ${kind.padEnd(10)} ${((Date.now() - atMs) / 1_000).toFixed(1).padStart(5)} s ago  ${summary(body)}`,
+  )
+  return [
+    ...generation,
+    '',
+    'lag (records not yet processed)',
+    ...lags.map(
+      ({ role, topic, records }) => `  ${role.padEnd(10)} ${topic.padEnd(28)} ${records}`,
+    ),
+    '',
+    'roles',
+    ...(rows.length === 0
+      ? [`  none has reported in the last ${silentMs / 1_000} s: is freshet running? npm start`]
+      : rows),
+    '',
+  ].join('\n')
+}
+
+function summary(body: Readonly<Record<string, unknown>>): string {
+  return Object.entries(body)
+    .map(
+      ([key, value]) =>
+        `${key}=${typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(4) : JSON.stringify(value)}`,
+    )
+    .join(' ')
+}
