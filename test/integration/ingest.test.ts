@@ -58,7 +58,8 @@ async function sendJson(
   topic: string,
   values: readonly (object | string | Buffer)[],
 ): Promise<void> {
-  const producer = peer().producer()
+  // Without idempotence it repeats what it sends to topics whose leaders it does not know yet.
+  const producer = peer().producer({ idempotent: true, maxInFlightRequests: 1 })
   await producer.connect()
   const messages = values.map((value) => ({
     value: typeof value === 'object' && !Buffer.isBuffer(value) ? JSON.stringify(value) : value,

@@ -30,7 +30,9 @@ export class Connection {
     const { config, log } = settings
     this.#settings = settings
     this.cluster = new Cluster({
-      logger: quietLogger((fields, message) => log.debug(fields, message)),
+      logger: quietLogger((fields, message) => {
+        if (!this.isClosed) log.debug(fields, message)
+      }),
       brokers: config.brokers,
       ssl: tlsOptions(config.tls),
       sasl: config.sasl.mechanism === 'none' ? undefined : config.sasl,

@@ -137,6 +137,7 @@ export class PartitionReader {
     try {
       answers = await connection.send(node, request)
     } catch (error) {
+      if (connection.isClosed) return
       this.#options.log.debug({ node, error: messageOf(error) }, 'fetch failed, trying again')
       await this.#refreshLater()
       return
