@@ -170,26 +170,38 @@ export interface OnlineRead {
 export interface OnlineWrite {
   readonly generation: string
   readonly partition: number
+  /** Who writes: the store takes rows only from the run that loaded or claimed the partition last. */
+  readonly runId: string
   readonly rows: readonly (OnlineRow & { readonly userId: string })[]
   readonly learnedThrough: { readonly offset: number; readonly eventTimeMs: number }
+  /** learnedThrough.offset of the last acknowledged write. A store that holds less has lost writes. */
+  readonly acknowledgedOffset?: number
 }
 
-/** Redis. Keys `{generation:partition}:user:<id>`, `…:learned-through`, `…:sentinel`. */
+/**
+ * Redis. Keys `{generation:partition}:user:<id>`, `…:learned-through`, `…:sentinel`, `…:loading`.
+ * 'not-loaded': nothing was written, because there is no sentinel, it is another run's, or writes have been lost.
+ */
 export interface OnlineStore {
-  /** One atomic script: rows older than what is stored are refused. 'not-loaded': there is no sentinel; nothing was written. */
+  /** Rows by an atomic script that refuses what is older than stored, then learnedThrough. */
   write(write: OnlineWrite): Promise<'written' | 'not-loaded'>
+  /** Takes over a loaded partition from the run before; false when it is not loaded, or holds less than `acknowledgedOffset`. */
+  claim(
+    generation: string,
+    partition: number,
+    runId: string,
+    acknowledgedOffset: number,
+  ): Promise<boolean>
   /** Opens a bulk load: its mark vanishes with everything else when Redis is emptied before the load is closed. */
   beginLoad(generation: string, partition: number, runId: string): Promise<void>
-  /** Bulk load without sentinel check, same refusal of older rows. */
-  load(write: OnlineWrite): Promise<void>
-  /** Closes the bulk load of `runId`. 'not-loaded': Redis lost its mark, so rows may be missing; load again. */
+  /** Bulk load, same refusal of older rows. 'not-loaded': the mark of this run is gone. */
+  load(write: OnlineWrite): Promise<'written' | 'not-loaded'>
+  /** Closes a bulk load. 'not-loaded': the mark of this run is gone, so rows may be missing; load again. */
   writeSentinel(
     generation: string,
     partition: number,
     sentinel: { readonly count: number; readonly offset: number; readonly runId: string },
   ): Promise<'written' | 'not-loaded'>
-  removeSentinel(generation: string, partition: number): Promise<void>
-  isLoaded(generation: string, partition: number): Promise<boolean>
   /** @throws FreshetError TIMEOUT after deadlineMs, REDIS_UNAVAILABLE */
   read(
     generation: string,

@@ -41,7 +41,7 @@ const row = (userId: string, offset: number, value = offset): Row => ({
 
 function writeOf(generation: string, rows: Row[], through = 0): OnlineWrite {
   const learnedThrough = { offset: through, eventTimeMs: through * 1_000 }
-  return { generation, partition: 2, rows, learnedThrough }
+  return { generation, partition: 2, runId: 'run', rows, learnedThrough }
 }
 
 async function load(store: OnlineStore, generation: string, rows: Row[] = []): Promise<void> {
@@ -91,16 +91,38 @@ test('without a sentinel nothing is written, and a read says that it is not load
   const store = await open(inject('redisUrl'))
   const generation = newGeneration()
   expect(await store.write(writeOf(generation, [row('u', 1)]))).toBe('not-loaded')
-  expect(await store.isLoaded(generation, 2)).toBe(false)
   expect(await store.read(generation, 2, 'u', 1_000)).toEqual({
     isLoaded: false,
     row: null,
     learnedThrough: null,
   })
+  expect(await store.claim(generation, 2, 'run', -Infinity)).toBe(false)
   await load(store, generation, [row('u', 1)])
-  expect(await store.isLoaded(generation, 2)).toBe(true)
-  await store.removeSentinel(generation, 2)
-  expect(await store.write(writeOf(generation, [row('u', 2)]))).toBe('not-loaded')
+  expect((await store.read(generation, 2, 'u', 1_000)).isLoaded).toBe(true)
+})
+
+test('only the run that loaded or claimed a partition last can write to it', async () => {
+  const store = await open(inject('redisUrl'))
+  const generation = newGeneration()
+  await load(store, generation)
+  const write = (runId: string) => store.write({ ...writeOf(generation, [row('u', 1)]), runId })
+  expect(await write('next')).toBe('not-loaded')
+  expect(await store.claim(generation, 2, 'next', -Infinity)).toBe(true)
+  expect([await write('next'), await write('run')]).toEqual(['written', 'not-loaded'])
+})
+
+test('a store that has lost acknowledged writes takes no more, and cannot be claimed', async () => {
+  const store = await open(inject('redisUrl'))
+  const generation = newGeneration()
+  await load(store, generation)
+  await store.write(writeOf(generation, [], 40))
+  const write = (acknowledgedOffset: number) =>
+    store.write({ ...writeOf(generation, [row('u', 50)], 50), acknowledgedOffset })
+  expect(await write(41)).toBe('not-loaded')
+  expect(await store.claim(generation, 2, 'run', 41)).toBe(false)
+  expect(await store.claim(generation, 2, 'run', 40)).toBe(true)
+  // A write that was applied but never answered is sent again: the store then holds more.
+  expect([await write(40), await write(40)]).toEqual(['written', 'written'])
 })
 
 test('a batch larger than one script is written whole, its position last', async () => {
@@ -122,15 +144,15 @@ test('Redis emptied between two writes refuses the second; emptied during a load
   await load(store, 'g', [row('u', 1)])
   await raw.flushall()
   expect(await store.write(writeOf('g', [row('v', 2)]))).toBe('not-loaded')
-  expect(await store.isLoaded('g', 2)).toBe(false)
+  expect(await store.claim('g', 2, 'run', -Infinity)).toBe(false)
 
   await store.beginLoad('g', 2, 'run')
-  await store.load(writeOf('g', [row('u', 1)]))
+  expect(await store.load(writeOf('g', [row('u', 1)]))).toBe('written')
   await raw.flushall()
-  await store.load(writeOf('g', [row('v', 2)]))
+  expect(await store.load(writeOf('g', [row('v', 2)]))).toBe('not-loaded')
   const sentinel = { count: 2, offset: 0, runId: 'run' }
   expect(await store.writeSentinel('g', 2, sentinel)).toBe('not-loaded')
-  expect(await store.isLoaded('g', 2)).toBe(false)
+  expect((await store.read('g', 2, 'v', 1_000)).isLoaded).toBe(false)
 })
 
 test('a load that another run has taken over cannot be closed by the first', async () => {
@@ -256,16 +278,22 @@ async function ownClusterNode(): Promise<{ url: string; raw: Redis }> {
   return { url, raw }
 }
 
-/** Low enough that the cluster bus, ten thousand ports above, has a number. */
+/** Low enough that the cluster bus, ten thousand ports above, has a number, and free as well. */
 async function freePort(): Promise<number> {
   for (let port = 20_000 + (process.pid % 10_000); ; port++) {
-    const server = net.createServer().listen(port, '127.0.0.1')
-    const isFree = await Promise.race([
-      once(server, 'listening').then(() => true),
-      once(server, 'error').then(() => false),
-    ])
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = net.createServer().listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+    return true
+  } catch {
+    return false
+  } finally {
     server.close()
-    if (isFree) return port
   }
 }
 
@@ -281,7 +309,7 @@ test('a user of an access list and a password in the URL are used; a wrong one i
   const refused = openOnlineStore(config.redis, silentLog)
   onTestFinished(() => refused.close())
   await sleep(200)
-  await expect(refused.isLoaded('g', 2)).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+  await expect(refused.claim('g', 2, 'run', 0)).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
 })
 
 test('addresses, files and prefixes that cannot work are refused with what to write instead', async () => {

@@ -220,9 +220,10 @@ function inputsOf(
       }
     },
     user: async (generation, userId, { row, offset, eventTimeMs = 0, recentItems = [] }) => {
+      const partition = partitionOf(userId, partitions)
+      await store.beginLoad(generation, partition, 'run')
       await store.load({
-        generation,
-        partition: partitionOf(userId, partitions),
+        ...{ generation, partition, runId: 'run' },
         rows: [{ userId, row, offset, eventTimeMs, recentItems }],
         learnedThrough: { offset, eventTimeMs },
       })

@@ -3,8 +3,8 @@ import { FreshetError, invariant, messageOf } from '../../errors.ts'
 import type { Logger, OnlineRead, OnlineStore, OnlineWrite } from '../ports.ts'
 import { connect, logConnection } from './connection.ts'
 import type { RedisConfig, RedisConnection } from './connection.ts'
-import { decodePosition, decodeRow, encodePosition, encodeRow } from './row-value.ts'
-import { sentinelScript, writeScript } from './scripts.ts'
+import { decodePosition, decodeRow, encodeOffset, encodePosition, encodeRow } from './row-value.ts'
+import { claimScript, sentinelScript, writeScript } from './scripts.ts'
 import type { Script } from './scripts.ts'
 
 /** A script blocks Redis while it runs: 500 rows take about 3 ms. */
@@ -57,18 +57,29 @@ class RedisOnlineStore implements OnlineStore {
     this.#config = config
   }
 
-  async write(write: OnlineWrite): Promise<'written' | 'not-loaded'> {
-    const isWritten = await this.#writeRows(write, true)
-    return isWritten ? 'written' : 'not-loaded'
+  write(write: OnlineWrite): Promise<'written' | 'not-loaded'> {
+    return this.#writeRows(write, this.#keys(write).sentinel)
+  }
+
+  async claim(
+    generation: string,
+    partition: number,
+    runId: string,
+    acknowledgedOffset: number,
+  ): Promise<boolean> {
+    const keys = this.#keys({ generation, partition })
+    const args = [runId, encodeOffset(acknowledgedOffset)]
+    return (await this.#eval(claimScript, [keys.sentinel, keys.learnedThrough], args)) === 1
   }
 
   async beginLoad(generation: string, partition: number, runId: string): Promise<void> {
-    const keys = this.#keys(generation, partition)
-    await this.#run('mark a load', () => this.#connection.set(keys.loading, runId))
+    const keys = this.#keys({ generation, partition })
+    const mark = JSON.stringify({ runId })
+    await this.#run('mark a load', () => this.#connection.set(keys.loading, mark))
   }
 
-  async load(write: OnlineWrite): Promise<void> {
-    await this.#writeRows(write, false)
+  load(write: OnlineWrite): Promise<'written' | 'not-loaded'> {
+    return this.#writeRows(write, this.#keys(write).loading)
   }
 
   async writeSentinel(
@@ -76,26 +87,10 @@ class RedisOnlineStore implements OnlineStore {
     partition: number,
     sentinel: { readonly count: number; readonly offset: number; readonly runId: string },
   ): Promise<'written' | 'not-loaded'> {
-    const keys = this.#keys(generation, partition)
-    const value = JSON.stringify(sentinel)
-    const done = await this.#eval(
-      sentinelScript,
-      [keys.sentinel, keys.loading],
-      [sentinel.runId, value],
-    )
+    const keys = this.#keys({ generation, partition })
+    const args = [sentinel.runId, JSON.stringify(sentinel)]
+    const done = await this.#eval(sentinelScript, [keys.sentinel, keys.loading], args)
     return done === 1 ? 'written' : 'not-loaded'
-  }
-
-  async removeSentinel(generation: string, partition: number): Promise<void> {
-    const keys = this.#keys(generation, partition)
-    await this.#run('remove a sentinel', () => this.#connection.del(keys.sentinel))
-  }
-
-  async isLoaded(generation: string, partition: number): Promise<boolean> {
-    const keys = this.#keys(generation, partition)
-    return (
-      (await this.#run('look for a sentinel', () => this.#connection.exists(keys.sentinel))) === 1
-    )
   }
 
   async read(
@@ -104,7 +99,7 @@ class RedisOnlineStore implements OnlineStore {
     userId: string,
     deadlineMs: number,
   ): Promise<OnlineRead> {
-    const keys = this.#keys(generation, partition)
+    const keys = this.#keys({ generation, partition })
     const userKey = keys.user(userId)
     // One MGET is one point in time: a row is never judged by a sentinel of another moment.
     const command = this.#run('read a user row', () =>
@@ -137,14 +132,14 @@ class RedisOnlineStore implements OnlineStore {
     this.#connection.disconnect()
   }
 
-  #keys(generation: string, partition: number) {
+  #keys({ generation, partition }: { generation: string; partition: number }) {
     return partitionKeys(this.#config.keyPrefix, generation, partition)
   }
 
   /** Rows first, the position last: `learnedThrough` never promises a row that is not there yet. */
-  async #writeRows(write: OnlineWrite, needsSentinel: boolean): Promise<boolean> {
-    const keys = this.#keys(write.generation, write.partition)
-    const flag = needsSentinel ? '1' : '0'
+  async #writeRows(write: OnlineWrite, guard: string): Promise<'written' | 'not-loaded'> {
+    const keys = this.#keys(write)
+    const acknowledged = encodeOffset(write.acknowledgedOffset ?? -Infinity)
     for (let from = 0; from <= write.rows.length; from += rowsPerScriptMax) {
       const rows = write.rows.slice(from, from + rowsPerScriptMax)
       const names = rows.map((row) => keys.user(row.userId))
@@ -153,10 +148,14 @@ class RedisOnlineStore implements OnlineStore {
         names.push(keys.learnedThrough)
         values.push(encodePosition(write.learnedThrough))
       }
-      const written = await this.#eval(writeScript, [keys.sentinel, ...names], [flag, ...values])
-      if (written === -1) return false
+      const written = await this.#eval(
+        writeScript,
+        [guard, keys.learnedThrough, ...names],
+        [write.runId, acknowledged, ...values],
+      )
+      if (written === -1) return 'not-loaded'
     }
-    return true
+    return 'written'
   }
 
   /** By hash, and by source where Redis has forgotten the script (restart, failover, SCRIPT FLUSH). */

@@ -68,6 +68,12 @@ export function encodePosition(position: Position): Buffer {
   return out
 }
 
+export function encodeOffset(offset: number): Buffer {
+  const out = Buffer.allocUnsafe(8)
+  out.writeDoubleLE(offset)
+  return out
+}
+
 export function decodePosition(bytes: Buffer, key: string): Position {
   if (bytes.length !== 16) throw notARow(key, `a position has 16 bytes, this ${bytes.length}`)
   return { offset: bytes.readDoubleLE(0), eventTimeMs: bytes.readDoubleLE(8) }

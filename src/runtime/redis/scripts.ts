@@ -10,16 +10,23 @@ function script(source: string): Script {
 }
 
 /**
- * KEYS: [1] sentinel, [2..] values. ARGV: [1] '1' to require the sentinel, [2..] new values.
+ * KEYS: [1] guard (sentinel or loading mark), [2] learned-through, [3..] values.
+ * ARGV: [1] run id, [2] acknowledged offset, [3..] new values.
  * Every value starts with its source offset as a little-endian double. Doubles are compared as numbers: comparing them as
- * Lua strings would depend on the locale. Returns how many were written, or -1 where the required sentinel is missing.
+ * Lua strings would depend on the locale. Returns how many were written, or -1 where the guard is not this run's or the
+ * store has lost what it acknowledged: a replica that took over, or a file that was read again, may lack the last writes.
  */
 export const writeScript = script(`
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local guard = redis.call('GET', KEYS[1])
+if not guard or cjson.decode(guard).runId ~= ARGV[1] then return -1 end
+local function stored(key)
+  local head = redis.call('GETRANGE', key, 0, 7)
+  return #head == 8 and struct.unpack('<d', head) or -math.huge
+end
+if stored(KEYS[2]) < struct.unpack('<d', ARGV[2]) then return -1 end
 local written = 0
-for i = 2, #KEYS do
-  local stored = redis.call('GETRANGE', KEYS[i], 0, 7)
-  if #stored < 8 or struct.unpack('<d', stored) <= struct.unpack('<d', ARGV[i]) then
+for i = 3, #KEYS do
+  if stored(KEYS[i]) <= struct.unpack('<d', ARGV[i]) then
     redis.call('SET', KEYS[i], ARGV[i])
     written = written + 1
   end
@@ -27,12 +34,26 @@ end
 return written
 `)
 
+/** KEYS: [1] sentinel, [2] learned-through. ARGV: [1] run id, [2] acknowledged offset. Returns 1 when it is now this run's. */
+export const claimScript = script(`
+local sentinel = redis.call('GET', KEYS[1])
+if not sentinel then return 0 end
+local head = redis.call('GETRANGE', KEYS[2], 0, 7)
+local offset = #head == 8 and struct.unpack('<d', head) or -math.huge
+if offset < struct.unpack('<d', ARGV[2]) then return 0 end
+local claimed = cjson.decode(sentinel)
+claimed.runId = ARGV[1]
+redis.call('SET', KEYS[1], cjson.encode(claimed))
+return 1
+`)
+
 /**
  * KEYS: [1] sentinel, [2] loading mark. ARGV: [1] run id, [2] sentinel value.
  * A load that was emptied half-way must not be declared whole: the mark it began with is then gone too.
  */
 export const sentinelScript = script(`
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local mark = redis.call('GET', KEYS[2])
+if not mark or cjson.decode(mark).runId ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('DEL', KEYS[2])
 return 1
