@@ -3,6 +3,8 @@ export interface PreflightFacts {
   readonly nodeVersion: string
   /** null: no Java that runs */
   readonly javaMajor: number | null
+  /** False: the brokers are elsewhere. */
+  readonly needsJava: boolean
   readonly hasMaven: boolean
   /** False: the broker is in the cache already. */
   readonly needsMaven: boolean
@@ -17,5 +19,8 @@ export type PreflightDecision =
 
 export function decide(facts: PreflightFacts): PreflightDecision
 export function javaMajorOf(printed: string): number | null
-export function preflight(options: { readonly needsMaven: boolean }): Promise<void>
+export function preflight(needs: {
+  readonly needsJava: boolean
+  readonly needsMaven: boolean
+}): Promise<void>
 export function findJava(): Promise<string | null>

@@ -10,7 +10,7 @@ const preflightDeadlineMs = 5 * 60_000
 
 /**
  * What to do about the tools of this machine. Pure.
- * facts: {nodeVersion: '20.19.0', javaMajor: number|null, hasMaven, needsMaven, hasApt, isRoot}
+ * facts: {nodeVersion: '20.19.0', javaMajor: number|null, needsJava, hasMaven, needsMaven, hasApt, isRoot}
  * -> {kind: 'ok'} | {kind: 'install', packages} | {kind: 'refuse', lines}
  */
 export function decide(facts) {
@@ -23,7 +23,7 @@ export function decide(facts) {
     lines.push('  https://nodejs.org, or:  nvm install 20')
   }
   const missing = []
-  if (facts.javaMajor === null || facts.javaMajor < javaMinimum) {
+  if (facts.needsJava && (facts.javaMajor ?? 0) < javaMinimum) {
     const found = facts.javaMajor === null ? 'none was found' : `this is ${facts.javaMajor}`
     missing.push({
       reason: `The Kafka broker needs Java ${javaMinimum} or newer; ${found}.`,
@@ -55,13 +55,13 @@ export function javaMajorOf(printed) {
   return match[1] === '1' ? Number(match[2]) : Number(match[1])
 }
 
-/** Returns once everything is there; prints what is missing and exits with 1 otherwise. */
-export async function preflight({ needsMaven }) {
-  const decision = decide(await gatherFacts(needsMaven))
+/** `needs` is {needsJava, needsMaven}. Returns once everything is there; prints what is missing and exits with 1 otherwise. */
+export async function preflight(needs) {
+  const decision = decide(await gatherFacts(needs))
   if (decision.kind === 'ok') return
   if (decision.kind === 'install') {
     await install(decision.packages)
-    const after = decide({ ...(await gatherFacts(needsMaven)), isRoot: false })
+    const after = decide({ ...(await gatherFacts(needs)), isRoot: false })
     if (after.kind === 'ok') return
     refuse(after.lines)
   }
@@ -74,7 +74,7 @@ export async function findJava() {
   return findExecutable('java', home ? [path.join(home, 'bin')] : [])
 }
 
-async function gatherFacts(needsMaven) {
+async function gatherFacts(needs) {
   const [java, maven, apt] = await Promise.all([
     findJava(),
     findExecutable('mvn'),
@@ -88,10 +88,10 @@ async function gatherFacts(needsMaven) {
           () => '',
         )
   return {
+    ...needs,
     nodeVersion: process.versions.node,
     javaMajor: javaMajorOf(printed),
     hasMaven: maven !== null,
-    needsMaven,
     hasApt: apt !== null,
     isRoot: process.getuid?.() === 0,
   }

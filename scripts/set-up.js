@@ -10,24 +10,26 @@ export const root = path.resolve(import.meta.dirname, '..')
 const cacheDir = path.join(root, '.freshet', 'cache')
 const stepDeadlineMs = 10 * 60_000
 
-/** Throws an error whose message says which step failed and how. */
-export async function setUp(progress) {
+/**
+ * `servers` is {needsBroker, needsRedis}: what is not at an address given by the user.
+ * Throws an error whose message says which step failed and how.
+ */
+export async function setUp(progress, servers) {
   const hasBroker = await exists(path.join(cacheDir, `kafka-${kafkaVersion}`))
-  await preflight({ needsMaven: !hasBroker })
+  await preflight({
+    needsJava: servers.needsBroker,
+    needsMaven: servers.needsBroker && !hasBroker,
+  })
+  const fetchServers = async (report) => {
+    if (servers.needsBroker) await fetchKafka(cacheDir, report)
+    if (servers.needsRedis) await fetchRedis(cacheDir)
+  }
   await Promise.all([
     installDependencies(progress).then(() => build(progress)),
-    fetchServers(progress, hasBroker),
+    servers.needsBroker && !hasBroker
+      ? progress.step(`Kafka ${kafkaVersion} and Redis`, fetchServers)
+      : fetchServers(),
   ])
-}
-
-async function fetchServers(progress, hasBroker) {
-  const isExternal = (process.env.REDIS_URL ?? '') !== ''
-  const fetchBoth = async (report) => {
-    await fetchKafka(cacheDir, report)
-    if (!isExternal) await fetchRedis(cacheDir)
-  }
-  if (hasBroker) await fetchBoth()
-  else await progress.step(`Kafka ${kafkaVersion} and Redis`, fetchBoth)
 }
 
 async function installDependencies(progress) {

@@ -9,7 +9,11 @@ const leave = () => process.exit(130)
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 for (const signal of signals) process.once(signal, leave)
 try {
-  await setUp(createProgress())
+  const { FRESHET_KAFKA_BROKERS, FRESHET_REDIS_URL, REDIS_URL } = process.env
+  await setUp(createProgress(), {
+    needsBroker: FRESHET_KAFKA_BROKERS === undefined,
+    needsRedis: FRESHET_REDIS_URL === undefined && REDIS_URL === undefined,
+  })
 } catch (error) {
   console.error(error.message)
   process.exit(1)

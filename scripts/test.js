@@ -10,14 +10,18 @@ import { totalsOf } from './test-totals.js'
 const checkDeadlineMs = 4 * 60_000
 const testsDeadlineMs = 12 * 60_000
 
+const ownersGoneWithinMs = 10_000
+
 const running = new Set()
+let finishing = null
 const workDir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-npm-test-'))
 const resultsFile = path.join(workDir, 'results.json')
 // Set before anything else is started: a caller's deadline must not leave a broker behind.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => void finish(1))
 
 try {
-  await setUp(createProgress())
+  // Also with a REDIS_URL: tests that kill a Redis start one of their own.
+  await setUp(createProgress(), { needsBroker: true, needsRedis: true })
 } catch (error) {
   console.error(error.message)
   await finish(1)
@@ -88,12 +92,16 @@ function killGroup(child) {
 }
 
 /** Ends whatever still runs and leaves. The totals come last, after everything that may still print. */
-async function finish(exitCode, lastLine) {
-  for (const child of running) killGroup(child)
-  await endServers()
-  await fs.rm(workDir, { recursive: true, force: true, maxRetries: 3 })
-  if (lastLine !== undefined) console.log(lastLine)
-  process.exit(exitCode)
+function finish(exitCode, lastLine) {
+  // Killing the tools lets the main flow go on to its own end: the first caller decides.
+  finishing ??= (async () => {
+    for (const child of running) killGroup(child)
+    await endServers()
+    await fs.rm(workDir, { recursive: true, force: true, maxRetries: 3 })
+    if (lastLine !== undefined) console.log(lastLine)
+    process.exit(exitCode)
+  })()
+  return finishing
 }
 
 /** Servers of tests are in sessions of their own; when their test process was killed, its run records name them. */
@@ -104,5 +112,22 @@ async function endServers() {
   )
   if (runDirs.size === 0) return
   const { endOrphans } = await import('../dist/runtime/local/orphans.js')
-  for (const dir of runDirs) await endOrphans(path.join(workDir, dir))
+  const deadlineMs = Date.now() + ownersGoneWithinMs
+  for (const dir of runDirs) {
+    // A killed owner may take a moment to be gone.
+    while (!(await endedOrphans(endOrphans, path.join(workDir, dir)))) {
+      if (Date.now() > deadlineMs) return console.error(`servers of tests still run: ${dir}`)
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
+
+async function endedOrphans(endOrphans, dir) {
+  try {
+    await endOrphans(dir)
+    return true
+  } catch (error) {
+    if (error.code === 'ALREADY_RUNNING') return false
+    throw error
+  }
 }

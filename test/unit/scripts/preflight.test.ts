@@ -4,17 +4,20 @@ import { decide, javaMajorOf, type PreflightFacts } from '../../../scripts/prefl
 const complete: PreflightFacts = {
   nodeVersion: '20.19.0',
   javaMajor: 17,
+  needsJava: true,
   hasMaven: true,
   needsMaven: true,
   hasApt: true,
   isRoot: false,
 }
 
-test('a complete machine passes, and Maven matters only until the broker is fetched', () => {
+test('a complete machine passes; Maven matters until the broker is fetched, Java where it runs here', () => {
   expect(decide(complete).kind).toBe('ok')
   expect(decide({ ...complete, nodeVersion: '24.0.0', javaMajor: 21 }).kind).toBe('ok')
   expect(decide({ ...complete, hasMaven: false, needsMaven: false }).kind).toBe('ok')
   expect(decide({ ...complete, hasMaven: false }).kind).toBe('refuse')
+  expect(decide({ ...complete, javaMajor: null, needsJava: false }).kind).toBe('ok')
+  expect(decide({ ...complete, javaMajor: null }).kind).toBe('refuse')
 })
 
 test.each([
