@@ -4,7 +4,8 @@ import { groupName } from '../records/topics.ts'
 import { openEngine } from '../runtime/engines/index.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import { loadGeneration } from '../runtime/generation/generation.ts'
-import { runController, watchControl } from '../runtime/controller.ts'
+import { watchControl } from '../runtime/control.ts'
+import { runController } from '../runtime/controller.ts'
 import { runIngest } from '../runtime/ingest.ts'
 import { runJoiner } from '../runtime/joiner.ts'
 import { runLearner } from '../runtime/learner.ts'
@@ -39,6 +40,28 @@ async function joiner(context: RoleContext): Promise<void> {
     groupId: groupName(config.kafka.topicPrefix, 'joiner'),
     transactionalIdPrefix: config.kafka.topicPrefix,
   })
+}
+
+async function controller(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, log, clock, signal } = context
+  const artifacts = openDirectoryStore(config.artifacts.dir)
+  await runController({ ...{ config, kafka, topics, log, clock, signal }, artifacts })
+}
+
+async function pod(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal, instance } = context
+  const store = openOnlineStore(config.redis, log)
+  const artifacts = openDirectoryStore(config.artifacts.dir)
+  try {
+    await runRecall({
+      ...{ config, kafka, topics, store, metrics, log, clock, signal, instance },
+      engine: openEngine(config.model.engine),
+      loadGeneration: (id) => loadGeneration(artifacts, id),
+      watchControl: (onDocument) => watchControl(kafka, topics.control, log, onDocument),
+    })
+  } finally {
+    await store.close()
+  }
 }
 
 /**
