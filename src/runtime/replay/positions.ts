@@ -41,7 +41,7 @@ const counts = ['impressions', 'clicks', 'items', 'lastEventTimeMs'] as const
 function parse(path: string, text: string, source: string): ReplayPosition {
   let found: Partial<Record<string, unknown>>
   try {
-    found = JSON.parse(text) as Partial<Record<string, unknown>>
+    found = (JSON.parse(text) ?? {}) as Partial<Record<string, unknown>>
   } catch (cause) {
     throw invalidPosition(path, cause)
   }
