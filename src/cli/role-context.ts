@@ -1,3 +1,4 @@
+import { collectDefaultMetrics } from 'prom-client'
 import { serveOperators, type OperatorServer } from '../console/server.ts'
 import type { Config } from '../config/schema.ts'
 import { createMetrics, type Metrics } from '../metrics/metrics.ts'
@@ -38,6 +39,7 @@ export async function openContext(
   signal: AbortSignal,
 ): Promise<OpenContext> {
   const metrics = createMetrics()
+  collectDefaultMetrics({ register: metrics.registry })
   const health = new Health()
   health.set('kafka', false, `waiting for ${config.kafka.brokers.join(', ')}`)
   const { enabled, host, port } = config.metrics
