@@ -127,6 +127,11 @@ const learner = z.strictObject({
   optimizer: z.enum(['sgd', 'adagrad']).default('sgd'),
   learningRate: z.number().positive().default(0.05),
   batchMax: positive.default(256).describe('examples a micro-batch'),
+  batchSpanMs: positive
+    .default(3_600_000)
+    .describe(
+      'event time that a micro-batch may span, so that a replay learns sparse days in order',
+    ),
   negatives: positive.default(512).describe('sampled negatives a micro-batch'),
   popularityShare: z
     .number()

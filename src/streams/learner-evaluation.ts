@@ -26,6 +26,7 @@ interface Case {
   readonly place: number
   readonly example: Example
   readonly recentItems: readonly string[]
+  readonly rankByPopularity: number | null
 }
 
 /**
@@ -73,15 +74,21 @@ export class LearnerEvaluation {
   ): Promise<number> {
     const cases: Case[] = []
     examples.forEach((example, place) => {
-      if (cases.length >= casesMax || !this.#isSampled(example)) return
-      const recentItems = this.#users.recentItems(slots[place]!)
-      if (!recentItems.includes(example.itemId)) cases.push({ place, example, recentItems })
+      const { itemId, eventTimeMs } = example
+      if (cases.length < casesMax && this.#isSampled(example)) {
+        const recentItems = this.#users.recentItems(slots[place]!)
+        if (!recentItems.includes(itemId)) {
+          const rankByPopularity = this.#popularity.rank(itemId, eventTimeMs, recentItems)
+          cases.push({ place, example, recentItems, rankByPopularity })
+        }
+      }
+      // Example by example: the baseline is refreshed by event time, however long a batch lasts.
+      this.#popularity.observe(itemId, eventTimeMs)
     })
     if (cases.length > 0) {
       const vectors = await engine.vectors('user', rows, features, examples.length)
       await this.#rank(cases, slots, vectors, engine)
     }
-    for (const example of examples) this.#popularity.observe(example.itemId, example.eventTimeMs)
     return cases.length
   }
 
@@ -128,8 +135,7 @@ export class LearnerEvaluation {
       countRank(this.figures.freshItems, rank, table.size)
     }
     if (this.#users.isNew(user)) countRank(this.figures.newUsers, rank, table.size)
-    const byPopularity = this.#popularity.rank(itemId, eventTimeMs, one.recentItems)
-    countRank(this.figures.popularity24h, byPopularity, table.size)
+    countRank(this.figures.popularity24h, one.rankByPopularity, table.size)
   }
 }
 

@@ -10,6 +10,8 @@ import type { BaseRows, UserOptions, UserRow, UsersSnapshot } from './learner-us
 export interface LearnerOptions extends SgdOptions, UserOptions, ItemOptions {
   readonly onlineRows: 'user' | 'user+item'
   readonly batchMax: number
+  /** Event time that a micro-batch may span: in a replay of sparse data, a batch would else hold days and learn them at once. */
+  readonly batchSpanMs: number
   readonly negatives: number
   readonly expireAfterMs: number
   readonly evaluationSample: number

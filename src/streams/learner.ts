@@ -106,7 +106,7 @@ export class Learner {
   }
 
   /**
-   * Trains on the records of one cut, in their order, in micro-batches of at most batchMax.
+   * Trains on the records of one cut, in their order, in micro-batches of at most batchMax and batchSpanMs.
    * @param casesMax evaluates at most so many examples first; it changes figures, never tables
    * @returns the number of evaluated examples
    */
@@ -120,8 +120,9 @@ export class Learner {
       this.#exampleTopic ??= cut.topic
       let cases = 0
       let { eventTimeMs } = position
-      for (let from = 0; from < records.length; from += this.#setup.options.batchMax) {
-        const batch = records.slice(from, from + this.#setup.options.batchMax)
+      for (let from = 0; from < records.length;) {
+        const batch = records.slice(from, this.#batchEnd(records, from))
+        from += batch.length
         cases += await this.#applyBatch(cut.partition, batch, casesMax - cases)
         for (const { record } of batch) eventTimeMs = Math.max(eventTimeMs, record.eventTimeMs)
       }
@@ -177,6 +178,18 @@ export class Learner {
       sweep: this.#sweep,
       counters: { ...this.counters },
     }
+  }
+
+  /** One past the last record that goes into one micro-batch with record `from`. */
+  #batchEnd(records: readonly ExampleRecord[], from: number): number {
+    const { batchMax, batchSpanMs } = this.#setup.options
+    const startMs = records[from]!.record.eventTimeMs
+    let end = from + 1
+    while (end < records.length && end - from < batchMax) {
+      if (Math.abs(records[end]!.record.eventTimeMs - startMs) > batchSpanMs) break
+      end++
+    }
+    return end
   }
 
   async #applyBatch(

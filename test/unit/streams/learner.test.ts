@@ -1,0 +1,515 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { mix32 } from '../../../src/model/hash.ts'
+import { initialise } from '../../../src/model/initialise.ts'
+import type { ModelSpec } from '../../../src/model/spec.ts'
+import type { Example, Features, Item } from '../../../src/records/types.ts'
+import { noFeatures } from '../../../src/records/types.ts'
+import { openEngine } from '../../../src/runtime/engines/index.ts'
+import type {
+  ExampleRecord,
+  LearnerBase,
+  LearnerOptions,
+  LearnerSetup,
+} from '../../../src/streams/learner-types.ts'
+import type { Learner } from '../../../src/streams/learner.ts'
+import { createLearner, restoreLearner } from '../../../src/streams/learner.ts'
+
+const model: ModelSpec = {
+  dim: 16,
+  temperature: 0.2,
+  user: {
+    features: [{ kind: 'numeric', name: 'age', transform: 'none', mean: 40, deviation: 20 }],
+    hidden: 8,
+  },
+  item: { features: [{ kind: 'categorical', name: 'genre', buckets: 16, dim: 4 }], hidden: 8 },
+}
+const initial = initialise(model, 17)
+const minuteMs = 60_000
+const dayMs = 86_400_000
+const startMs = 1_000 * dayMs
+
+const options: LearnerOptions = {
+  onlineRows: 'user+item',
+  optimizer: 'sgd',
+  learningRate: 0.05,
+  batchMax: 32,
+  batchSpanMs: dayMs,
+  negatives: 24,
+  popularityShare: 0.75,
+  popularityHalfLifeMs: dayMs,
+  skewEpsilon: 0.001,
+  gradientNormMax: 5,
+  rowNormMax: 10,
+  userRowsMax: 1_000,
+  itemRowsMax: 1_000,
+  expireAfterMs: 90 * dayMs,
+  admitAfterUsers: 1,
+  admitAfterItems: 1,
+  examplesPerUserPerMinuteMax: 1_000,
+  evaluationSample: 1,
+}
+
+const emptyBase: LearnerBase = {
+  userDefaultRow: initial.userDefaultRow,
+  itemDefaultRow: initial.itemDefaultRow,
+  users: { ids: [], rows: new Float32Array(0) },
+  items: { ids: [], rows: new Float32Array(0), vectors: new Float32Array(0) },
+  eventTimeMs: startMs,
+}
+
+async function setUp(
+  changed: Partial<LearnerOptions> = {},
+  engine: 'onnx' | 'typescript' = 'typescript',
+): Promise<LearnerSetup> {
+  return {
+    model,
+    dense: initial.dense,
+    engine: await openEngine(engine).open(model, initial.dense),
+    options: { ...options, ...changed },
+  }
+}
+
+async function newLearner(changed: Partial<LearnerOptions> = {}): Promise<Learner> {
+  return createLearner(await setUp(changed), emptyBase)
+}
+
+function example(userId: string, itemId: string, changed: Partial<Example> = {}): Example {
+  return {
+    kind: 'example',
+    requestId: `${userId}-${itemId}`,
+    userId,
+    itemId,
+    eventTimeMs: startMs,
+    impressionTimeMs: startMs,
+    position: 0,
+    weight: 1,
+    scenario: '',
+    hardNegatives: [],
+    features: noFeatures,
+    ...changed,
+  }
+}
+
+function item(itemId: string, genre: string): Item {
+  const features = { ...noFeatures, categorical: new Map([['genre', [genre]]]) }
+  return { itemId, title: itemId, createdAtMs: startMs, features }
+}
+
+async function catalogue(learner: Learner, items: readonly (Item | string)[]): Promise<void> {
+  const from = learner.positions.find(({ topic }) => topic === 'items')?.offset ?? 0
+  await learner.applyCatalogue(
+    { topic: 'items', partition: 0, from, to: from + items.length },
+    items.map((each) =>
+      typeof each === 'string' ? { itemId: each, item: null } : { itemId: each.itemId, item: each },
+    ),
+  )
+}
+
+async function apply(
+  learner: Learner,
+  examples: readonly ExampleRecord['record'][],
+  partition = 0,
+  casesMax?: number,
+): Promise<number> {
+  const position = learner.positions.find(
+    (each) => each.topic === 'examples' && each.partition === partition,
+  )
+  const from = position?.offset ?? 100
+  return learner.applyExamples(
+    { topic: 'examples', partition, from, to: from + examples.length },
+    examples.map((record, i) => ({ offset: from + i, record })),
+    casesMax,
+  )
+}
+
+const genres = ['comedy', 'horror', 'drama']
+
+/** Clicks of 23 users who each like one genre: a function of their place in the sequence. */
+function clicks(count: number, from = 0, itemsPerGenre = 10): Example[] {
+  return Array.from({ length: count }, (_, n) => {
+    const i = from + n
+    const user = (i * 7919) % 23
+    const liked = (user % 3) + 3 * (mix32(i) % itemsPerGenre)
+    return example(`user${user}`, `item${liked}`, {
+      requestId: `r${i}`,
+      eventTimeMs: startMs + i * minuteMs,
+      features: { ...noFeatures, numeric: new Map([['age', 20 + user]]) },
+    })
+  })
+}
+
+const items30 = manyItems(30)
+
+function manyItems(count: number): Item[] {
+  return Array.from({ length: count }, (_, i) => item(`item${i}`, genres[i % 3]!))
+}
+
+describe('learning', () => {
+  test('ranks what users like higher and higher, evaluated before it is trained on', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, manyItems(300))
+    await learner.sync()
+    const areas: number[] = []
+    for (let round = 0; round < 10; round++) {
+      const before = { ...learner.figures.all }
+      await apply(learner, clicks(100, round * 100, 100))
+      await learner.sync()
+      const { all } = learner.figures
+      areas.push((all.areas - before.areas) / (all.cases - before.cases))
+    }
+    // By chance .5; who knows the genre and nothing more reaches 1 - (100 / 2) / 300 = .83.
+    expect(areas[0]).toBeLessThan(0.6)
+    expect(Math.min(...areas.slice(7))).toBeGreaterThan(0.75)
+  })
+
+  test('changes rows only: dense parameters and rows 0 stay the same to the byte', async () => {
+    const hash = () => {
+      const digest = createHash('sha256')
+      for (const tower of [initial.dense.user, initial.dense.item]) {
+        const { embeddings, ...matrices } = tower
+        for (const array of [...Object.values(matrices), ...Object.values(embeddings)])
+          digest.update(array)
+      }
+      return digest.digest('hex')
+    }
+    const before = hash()
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    await apply(learner, clicks(300))
+    expect(hash()).toBe(before)
+    expect(learner.users.table.row(0)).toEqual(initial.userDefaultRow)
+    expect(learner.items.table.row(0)).toEqual(initial.itemDefaultRow)
+    expect(learner.users.table.row(1)).not.toEqual(initial.userDefaultRow)
+  })
+
+  test('onlineRows user leaves item rows as they are', async () => {
+    const learner = await newLearner({ onlineRows: 'user' })
+    await catalogue(learner, items30)
+    await apply(learner, clicks(100))
+    const { rows } = learner.items.table.entries()
+    for (let i = 0; i < rows.length; i++)
+      expect(rows[i]).toBe(initial.itemDefaultRow[i % model.dim])
+    expect((await learner.sync()).partitions[0]!.rows).toHaveLength(23)
+  })
+
+  test('an item that no catalogue names is learnt by its id and published', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    await learner.sync()
+    await apply(learner, [example('u', 'unheard-of')])
+    const { overrides } = await learner.sync()
+    expect(overrides.map(({ itemId }) => itemId)).toContain('unheard-of')
+    expect(learner.figures.all).toMatchObject({ cases: 1, hitsAt100: 0 })
+    expect(learner.figures.freshItems.cases).toBe(1)
+  })
+
+  test('an item row trains from the click that admits it on', async () => {
+    const learner = await newLearner({ admitAfterItems: 2 })
+    await catalogue(learner, items30)
+    await apply(learner, [example('u', 'item4')])
+    const slot = learner.items.table.find('item4')
+    expect(learner.items.table.row(slot)).toEqual(initial.itemDefaultRow)
+    await apply(learner, [example('v', 'item4')])
+    expect(learner.items.table.row(slot)).not.toEqual(initial.itemDefaultRow)
+  })
+
+  test('a user who is not admitted trains with row 0, which stays', async () => {
+    const learner = await newLearner({ admitAfterUsers: 2 })
+    await catalogue(learner, items30)
+    await apply(learner, [example('u', 'item4')])
+    expect(learner.users.table.size).toBe(0)
+    expect(learner.counters.trained).toBe(1)
+    expect(learner.users.table.row(0)).toEqual(initial.userDefaultRow)
+    await apply(learner, [example('u', 'item5')])
+    expect(learner.users.table.find('u')).toBeGreaterThan(0)
+  })
+
+  test('without any known item it trains nothing, and says so', async () => {
+    const learner = await newLearner({ admitAfterItems: 2 })
+    await apply(learner, [example('u', 'a')])
+    expect(learner.counters).toMatchObject({ examples: 1, trained: 0, withoutNegatives: 1 })
+  })
+})
+
+describe('the same cuts give the same bytes', () => {
+  test.each(['typescript', 'onnx'] as const)(
+    'straight through, or stopped and restored in the middle, with %s',
+    async (engine) => {
+      const changed = {
+        admitAfterItems: 2,
+        itemRowsMax: 34,
+        userRowsMax: 32,
+        evaluationSample: 0.5,
+      }
+      const run = async (isRestored: boolean) => {
+        const setup = await setUp(changed, engine)
+        let learner = createLearner(setup, emptyBase)
+        await catalogue(learner, items30)
+        for (let cut = 0; cut < 12; cut++) {
+          await apply(learner, structuredClone(clicks(40, cut * 40)), cut % 3)
+          const strangers = [0, 1, 2, 3, 4].map((i) =>
+            example(`stranger${cut}-${i}`, `odd${cut % 5}`, { eventTimeMs: startMs + cut * 3e6 }),
+          )
+          await apply(learner, strangers, 1)
+          if (cut % 4 === 1) await learner.sync()
+          if (cut === 6) await catalogue(learner, ['item3', item('item40', 'comedy')])
+          if (cut === 7 && isRestored) {
+            learner = restoreLearner(setup, structuredClone(learner.snapshot()))
+          }
+        }
+        const synced = await learner.sync()
+        return { synced, snapshot: learner.snapshot() }
+      }
+      const straight = await run(false)
+      expect(straight.snapshot.counters.evictedUsers).toBeGreaterThan(0)
+      expect(await run(true)).toEqual(straight)
+    },
+  )
+
+  test('evaluating more or less does not change what is learnt', async () => {
+    const tables = []
+    for (const casesMax of [0, 10, Infinity]) {
+      const learner = await newLearner()
+      await catalogue(learner, items30)
+      await learner.sync()
+      const cases = await apply(learner, clicks(64), 0, casesMax)
+      expect(cases).toBeLessThanOrEqual(casesMax)
+      const { users, items } = learner.snapshot()
+      tables.push({ users, items })
+    }
+    expect(tables[1]).toEqual(tables[0])
+    expect(tables[2]).toEqual(tables[0])
+  })
+
+  test('records far apart in event time are learnt in order, not at once', async () => {
+    const two = [example('u', 'item1'), example('u', 'item2', { eventTimeMs: startMs + dayMs })]
+    const rows = []
+    for (const cuts of [[two], two.map((each) => [each])]) {
+      const learner = await newLearner({ batchSpanMs: 3_600_000 })
+      await catalogue(learner, items30)
+      for (const cut of cuts) await apply(learner, cut)
+      rows.push(learner.users.table.entries().rows)
+    }
+    expect(rows[1]).toEqual(rows[0])
+  })
+
+  test('a cut that would train an offset twice is refused, and so are overlapping calls', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    const records = [{ offset: 5, record: example('u', 'item1') }]
+    const cut = { topic: 'examples', partition: 0, from: 5, to: 6 }
+    const first = learner.applyExamples(cut, records)
+    await expect(learner.sync()).rejects.toMatchObject({ code: 'INVARIANT_VIOLATED' })
+    await first
+    await expect(learner.applyExamples(cut, records)).rejects.toMatchObject({
+      code: 'CHECKPOINT_INVALID',
+    })
+    await learner.applyExamples({ ...cut, partition: 1 }, records)
+    expect(learner.counters.trained).toBe(2)
+  })
+})
+
+describe('sync', () => {
+  test('gives changed user rows once, by partition, with their newest offset and clicks', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    await apply(learner, [example('u', 'item1'), example('u', 'item2'), example('v', 'item1')], 2)
+    await apply(learner, [example('w', 'item1', { eventTimeMs: startMs + 5 })], 0)
+    const heartbeat = { kind: 'heartbeat', eventTimeMs: startMs + 99 } as const
+    await apply(learner, [heartbeat], 2)
+    const { partitions } = await learner.sync()
+    expect(
+      partitions.map(({ partition, learnedThrough }) => ({ partition, learnedThrough })),
+    ).toEqual([
+      { partition: 2, learnedThrough: { offset: 104, eventTimeMs: startMs + 99 } },
+      { partition: 0, learnedThrough: { offset: 101, eventTimeMs: startMs + 5 } },
+    ])
+    const [u, v] = partitions[0]!.rows
+    expect(u).toMatchObject({ userId: 'u', offset: 101, recentItems: ['item2', 'item1'] })
+    expect(v).toMatchObject({ userId: 'v', offset: 102, eventTimeMs: startMs })
+    expect((await learner.sync()).partitions.flatMap(({ rows }) => rows)).toEqual([])
+  })
+
+  test('publishes a new catalogue item, with the vector that the tower gives for row 0 and its features', async () => {
+    const learner = await newLearner({ admitAfterItems: 2 })
+    await catalogue(learner, items30)
+    const { overrides, sequence } = await learner.sync()
+    expect(overrides).toHaveLength(30)
+    expect(sequence).toBe(1)
+    for (const { vector } of overrides) expect(Math.hypot(...vector!)).toBeCloseTo(1, 5)
+    expect(overrides[0]!.vector).toEqual(overrides[3]!.vector)
+    expect(overrides[0]!.vector).not.toEqual(overrides[1]!.vector)
+    expect(await learner.sync()).toMatchObject({ overrides: [], sequence: 1 })
+  })
+
+  test('publishes an item again only when it has turned by more than skewEpsilon', async () => {
+    const moved = async (skewEpsilon: number) => {
+      const learner = await newLearner({ skewEpsilon })
+      await catalogue(learner, items30)
+      await learner.sync()
+      await apply(learner, [example('u', 'item1')])
+      return (await learner.sync()).overrides.length
+    }
+    expect(await moved(0.5)).toBe(0)
+    expect(await moved(1e-12)).toBeGreaterThan(0)
+  })
+
+  test('withdraws an item, which is no negative any more, and publishes it when it comes back', async () => {
+    const learner = await newLearner({ skewEpsilon: 0.5 })
+    await catalogue(learner, items30)
+    await learner.sync()
+    await catalogue(learner, ['item7', 'never-seen'])
+    await apply(learner, [example('u', 'item7')])
+    const { overrides } = await learner.sync()
+    expect(overrides).toEqual([{ itemId: 'item7', vector: null, eventTimeMs: startMs }])
+    expect(learner.items.sampler.has(learner.items.table.find('item7'))).toBe(false)
+    await catalogue(learner, [items30[7]!])
+    const back = await learner.sync()
+    expect(back.overrides.map(({ itemId, vector }) => [itemId, vector !== null])).toEqual([
+      ['item7', true],
+    ])
+  })
+
+  test('an item withdrawn and brought back between two syncs is left alone', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    await learner.sync()
+    await catalogue(learner, ['item7', items30[7]!])
+    expect((await learner.sync()).overrides).toEqual([])
+  })
+
+  test('only what differs from the generation is an override', async () => {
+    const setup = await setUp({ skewEpsilon: 0.01 })
+    const rows = Float32Array.from({ length: 3 * model.dim }, (_, i) => Math.sin(i))
+    const none = new Float32Array(3 * 4)
+    const vectors = await setup.engine.vectors('item', rows, none, 3)
+    const base: LearnerBase = {
+      ...emptyBase,
+      users: { ids: ['old'], rows: rows.slice(0, model.dim) },
+      items: { ids: ['a', 'b', 'c'], rows, vectors },
+    }
+    const learner = createLearner(setup, base)
+    expect((await learner.sync()).overrides).toEqual([])
+    expect([...learner.users.all()]).toEqual([
+      { userId: 'old', offset: -1, eventTimeMs: startMs, row: base.users.rows, recentItems: [] },
+    ])
+    for (let i = 0; i < 20; i++) await apply(learner, [example('old', 'b', { requestId: `r${i}` })])
+    const { overrides, partitions } = await learner.sync()
+    expect(overrides.map(({ itemId }) => itemId)).toContain('b')
+    expect(partitions[0]!.rows.map(({ userId, offset }) => [userId, offset])).toEqual([
+      ['old', 119],
+    ])
+    expect(() =>
+      createLearner({ ...setup, options: { ...options, batchMax: 2, itemRowsMax: 2 } }, base),
+    ).toThrow(/learner\.itemRowsMax allows 2/)
+  })
+})
+
+describe('limits', () => {
+  test('a user has so many examples a minute, the rest is counted', async () => {
+    const learner = await newLearner({ examplesPerUserPerMinuteMax: 3 })
+    await catalogue(learner, items30)
+    await apply(
+      learner,
+      Array.from({ length: 10 }, (_, i) => example('bot', `item${i}`)),
+    )
+    await apply(learner, [
+      example('human', 'item1'),
+      example('bot', 'item1', { eventTimeMs: startMs + minuteMs }),
+    ])
+    expect(learner.counters).toMatchObject({ examples: 12, overRate: 7, trained: 5 })
+  })
+
+  test('garbage is counted and harms nothing', async () => {
+    const learner = await newLearner({ learningRate: 1 })
+    await catalogue(learner, items30)
+    const poison = (numbers: Partial<Example>, features: Partial<Features> = {}) =>
+      example('poisoned', 'item1', { ...numbers, features: { ...noFeatures, ...features } })
+    await apply(learner, [
+      poison({ weight: NaN }),
+      poison({ weight: -1 }),
+      poison({ weight: Infinity }),
+      poison({}, { numeric: new Map([['age', NaN]]) }),
+      poison({}, { numeric: new Map([['age', 1e300]]) }),
+      poison({ weight: 1e6 }),
+      example('healthy', 'item2'),
+    ])
+    expect(learner.counters).toMatchObject({
+      examples: 7,
+      quarantinedExamples: 3,
+      unusableFeatures: 2,
+      trained: 4,
+      quarantinedRows: 0,
+    })
+    const rows = [learner.users.table.entries().rows, learner.items.table.entries().rows].flatMap(
+      (each) => [...each],
+    )
+    expect(rows.every(Number.isFinite)).toBe(true)
+    expect(Math.max(...rows.map(Math.abs))).toBeLessThanOrEqual(options.rowNormMax)
+  })
+
+  test('an engine that returns NaN changes no row', async () => {
+    const setup = await setUp()
+    const broken = {
+      ...setup.engine,
+      step: async (input: Parameters<typeof setup.engine.step>[0]) => {
+        const output = await setup.engine.step(input)
+        return {
+          ...output,
+          losses: output.losses.fill(NaN),
+          userGradients: output.userGradients.fill(NaN),
+        }
+      },
+    }
+    const learner = createLearner({ ...setup, engine: broken }, emptyBase)
+    await catalogue(learner, items30)
+    await apply(learner, [example('u', 'item1')])
+    expect(learner.counters).toMatchObject({
+      trained: 0,
+      quarantinedExamples: 1,
+      quarantinedRows: 1,
+    })
+    expect(learner.users.table.row(1)).toEqual(initial.userDefaultRow)
+  })
+
+  test('rows expire by event time, catalogue items stay', async () => {
+    const learner = await newLearner({ expireAfterMs: 10 * dayMs })
+    await catalogue(learner, items30)
+    await apply(learner, [example('u', 'item1'), example('u', 'loose')])
+    await learner.sync()
+    for (const days of [11, 12])
+      await apply(learner, [example('v', 'item2', { eventTimeMs: startMs + days * dayMs })])
+    expect(learner.counters).toMatchObject({ expiredUsers: 1, expiredItems: 1 })
+    expect(learner.users.table.find('u')).toBe(0)
+    expect((await learner.sync()).overrides.filter(({ vector }) => vector === null)).toEqual([
+      { itemId: 'loose', vector: null, eventTimeMs: 0 },
+    ])
+    await apply(learner, [example('u', 'loose', { eventTimeMs: startMs + 12 * dayMs })])
+    expect((await learner.sync()).overrides.map(({ itemId }) => itemId)).toContain('loose')
+  })
+
+  test('tables keep to their size, the oldest go', async () => {
+    const learner = await newLearner({ userRowsMax: 40, itemRowsMax: 40 })
+    await catalogue(learner, items30)
+    for (let i = 0; i < 300; i++) {
+      await apply(learner, [example(`u${i}`, `i${i}`, { eventTimeMs: startMs + i })])
+    }
+    expect(learner.users.table.size).toBeLessThanOrEqual(40)
+    expect(learner.items.table.size).toBeLessThanOrEqual(40)
+    expect(learner.users.table.find('u299')).toBeGreaterThan(0)
+    expect(learner.users.table.find('u0')).toBe(0)
+    expect(learner.counters.evictedUsers).toBe(300 - learner.users.table.size)
+  })
+})
+
+test('the oracle and onnx learn the same, to rounding', async () => {
+  const rows: Float32Array[] = []
+  for (const engine of ['typescript', 'onnx'] as const) {
+    const learner = createLearner(await setUp({}, engine), emptyBase)
+    await catalogue(learner, items30)
+    await apply(learner, clicks(200))
+    rows.push(learner.users.table.entries().rows)
+  }
+  rows[0]!.forEach((value, i) => expect(rows[1]![i]).toBeCloseTo(value, 4))
+})
