@@ -267,6 +267,30 @@ describe('the same cuts give the same bytes', () => {
     },
   )
 
+  test('a restart does not bring an expiry forward', async () => {
+    const setup = await setUp({ expireAfterMs: 32 * dayMs })
+    const at = (days: number, user: string) => [
+      example(user, 'item1', { eventTimeMs: startMs + days * dayMs }),
+    ]
+    const run = async (isRestored: boolean) => {
+      let learner = createLearner(setup, emptyBase)
+      await catalogue(learner, items30)
+      for (const [days, user] of [
+        [0.5, 'a'],
+        [32.2, 'b'],
+        [32.8, 'c'],
+      ] as const) {
+        await apply(learner, at(days, user))
+      }
+      if (isRestored) learner = restoreLearner(setup, learner.snapshot())
+      await apply(learner, at(32.9, 'd'))
+      return learner.snapshot()
+    }
+    const straight = await run(false)
+    expect(straight.users.table.ids).toEqual(['a', 'b', 'c', 'd'])
+    expect(await run(true)).toEqual(straight)
+  })
+
   test('evaluating more or less does not change what is learnt', async () => {
     const tables = []
     for (const casesMax of [0, 10, Infinity]) {
