@@ -114,6 +114,7 @@ export class IngestPipeline {
     const nowMs = clock.nowMs()
     if (this.#sources.size === 0 || this.#isFailed) return
     const due = this.#watermark.due(nowMs, this.#inFlight === 0 && this.#aligner.isCaughtUp(nowMs))
+    if (due.length === 0) return
     await producer.send(
       due.map(({ partition, eventTimeMs }) => ({
         ...{ topic, partition, key: null, timestampMs: nowMs },

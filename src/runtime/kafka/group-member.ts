@@ -17,6 +17,7 @@ import { PartitionReader } from './partition-reader.ts'
 import { startOffsets } from './start-offsets.ts'
 
 const noUserData = Buffer.alloc(0)
+const closeMs = 1_800
 
 /** Why a member left its place in the group; decides whether it may keep what it owned. */
 type Ending = 'rebalance' | 'lost' | 'closed'
@@ -106,7 +107,11 @@ export class GroupMember implements GroupConsumer {
     if (membership !== null) await this.#leave(membership)
     this.#connection.close()
     this.#wake.abort()
-    await this.#running
+    // A handler may itself be waiting for a broker that is away.
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, closeMs)))
+    await Promise.race([this.#running, late])
+    clearTimeout(timer)
   }
 
   async #run(): Promise<void> {
@@ -297,11 +302,7 @@ export class GroupMember implements GroupConsumer {
     const leaving = coordinator
       .leaveGroup({ groupId: this.#options.groupId, memberId })
       .catch((error: unknown) => this.#log.debug({ error: messageOf(error) }, 'leaving failed'))
-    await Promise.race([leaving, this.#sleepUntilClosed(1_000)])
-  }
-
-  async #sleepUntilClosed(ms: number): Promise<void> {
-    await this.#connection.pause(ms)
+    await Promise.race([leaving, this.#connection.pause(1_000)])
   }
 
   #newReader(): PartitionReader {

@@ -29,7 +29,6 @@ interface Entry {
   readonly topic: string
   readonly partition: number
   position: number
-  isPaused: boolean
   isFetching: boolean
   /** Changes with every seek: what was fetched before it is dropped. */
   version: number
@@ -42,6 +41,8 @@ interface Entry {
 export class PartitionReader {
   readonly #options: ReaderOptions
   readonly #entries = new Map<string, Entry>()
+  /** Also of partitions that are about to be assigned: whoever owns one may pause it before its position is known. */
+  readonly #paused = new Set<string>()
   readonly #busyNodes = new Set<number>()
   #isStopped = false
 
@@ -54,7 +55,6 @@ export class PartitionReader {
       topic: partition.topic,
       partition: partition.partition,
       position: offset,
-      isPaused: false,
       isFetching: false,
       version: 0,
     })
@@ -63,22 +63,15 @@ export class PartitionReader {
 
   unassign(partition: TopicPartition): void {
     this.#entries.delete(partitionKey(partition))
-  }
-
-  unassignAll(): void {
-    this.#entries.clear()
+    this.#paused.delete(partitionKey(partition))
   }
 
   pause(partition: TopicPartition): void {
-    const entry = this.#entries.get(partitionKey(partition))
-    if (entry !== undefined) entry.isPaused = true
+    this.#paused.add(partitionKey(partition))
   }
 
   resume(partition: TopicPartition): void {
-    const entry = this.#entries.get(partitionKey(partition))
-    if (entry === undefined || !entry.isPaused) return
-    entry.isPaused = false
-    this.#schedule()
+    if (this.#paused.delete(partitionKey(partition))) this.#schedule()
   }
 
   seek(partition: TopicPartition, offset: number): void {
@@ -97,8 +90,8 @@ export class PartitionReader {
   #schedule(): void {
     if (this.#isStopped || this.#options.connection.isClosed) return
     const idle = new Map<number, Entry[]>()
-    for (const entry of this.#entries.values()) {
-      if (entry.isPaused || entry.isFetching) continue
+    for (const [key, entry] of this.#entries) {
+      if (this.#paused.has(key) || entry.isFetching) continue
       const node = this.#options.connection.leaderOf(entry.topic, entry.partition) ?? -1
       if (this.#busyNodes.has(node)) continue
       const group = idle.get(node)
@@ -176,11 +169,12 @@ export class PartitionReader {
   }
 
   #isCurrent(entry: Entry, version: number): boolean {
+    const key = partitionKey(entry)
     return (
       !this.#isStopped &&
-      !entry.isPaused &&
+      !this.#paused.has(key) &&
       entry.version === version &&
-      this.#entries.get(partitionKey(entry)) === entry
+      this.#entries.get(key) === entry
     )
   }
 
