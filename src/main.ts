@@ -6,7 +6,11 @@ run(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
     const isExpected = error instanceof FreshetError && error.code !== 'INVARIANT_VIOLATED'
-    process.stderr.write(isExpected ? `freshet: ${error.message}\n` : `freshet: this is a bug:\n${error instanceof Error ? error.stack : String(error)}\n`)
+    process.stderr.write(
+      isExpected
+        ? `freshet: ${error.message}\n`
+        : `freshet: this is a bug:\n${error instanceof Error ? error.stack : String(error)}\n`,
+    )
     process.exit(isExpected && error.code === 'USAGE_INVALID' ? 2 : 1)
   },
 )

@@ -1,0 +1,98 @@
+/** The arithmetic of the benchmark, apart from everything that measures. */
+
+/** How far a process was at one moment. */
+export interface Sample {
+  readonly atMs: number
+  readonly records: number
+  /** null where the system does not say. */
+  readonly cpuSeconds: number | null
+}
+
+export interface Throughput {
+  readonly records: number
+  readonly seconds: number
+  readonly perSecond: number
+  /** Of the process alone; what a noisy machine distorts least. */
+  readonly cpuSecondsPer100k: number | null
+  /** CPU time over wall time: below 1, the process waited or its core was taken by others. */
+  readonly coreShare: number | null
+  /** Time after the first record that was left out; 0 where the backlog was gone before it was over. */
+  readonly warmUpMs: number
+}
+
+const secondsMin = 1
+
+/**
+ * The rate between the end of the warm-up and the last sample that still had a backlog of `total` in front of it.
+ * @returns null where less than a second was seen
+ */
+export function throughputOf(
+  samples: readonly Sample[],
+  total: number,
+  warmUpMs: number,
+): Throughput | null {
+  const before = samples.findLast(({ records }) => records === 0)
+  const busy = samples.filter(({ records }) => records > 0 && records < total)
+  const first = before ?? busy[0]
+  const last = busy.at(-1)
+  if (first === undefined || last === undefined) return null
+  const steady = busy.find(({ atMs }) => atMs >= first.atMs + warmUpMs)
+  const isSteady = steady !== undefined && secondsBetween(steady, last) >= secondsMin
+  const from = isSteady ? steady : first
+  if (secondsBetween(from, last) < secondsMin) return null
+  return { ...between(from, last), warmUpMs: isSteady ? warmUpMs : 0 }
+}
+
+function between(from: Sample, to: Sample): Omit<Throughput, 'warmUpMs'> {
+  const seconds = secondsBetween(from, to)
+  const records = to.records - from.records
+  const cpuSeconds =
+    from.cpuSeconds === null || to.cpuSeconds === null ? null : to.cpuSeconds - from.cpuSeconds
+  return {
+    records,
+    seconds,
+    perSecond: records / seconds,
+    cpuSecondsPer100k:
+      cpuSeconds === null || records === 0 ? null : (cpuSeconds / records) * 100_000,
+    coreShare: cpuSeconds === null ? null : cpuSeconds / seconds,
+  }
+}
+
+function secondsBetween(from: Sample, to: Sample): number {
+  return (to.atMs - from.atMs) / 1_000
+}
+
+/** `count` observations of at most `upTo`, those of smaller buckets among them. */
+export interface Bucket {
+  readonly upTo: number
+  readonly count: number
+}
+
+/**
+ * The quantile of a Prometheus histogram as histogram_quantile has it: linear inside a bucket, and the highest finite bound
+ * for what lies beyond it.
+ * @param q in [0, 1]
+ * @returns null without observations
+ */
+export function quantileOf(buckets: readonly Bucket[], q: number): number | null {
+  const sorted = [...buckets].sort((a, b) => a.upTo - b.upTo)
+  const total = sorted.at(-1)?.count ?? 0
+  if (total <= 0) return null
+  const rank = q * total
+  const index = sorted.findIndex(({ count }) => count >= rank && count > 0)
+  const { upTo, count } = sorted[index]!
+  const { upTo: from, count: below } = sorted[index - 1] ?? { upTo: 0, count: 0 }
+  if (upTo === Infinity) return from
+  return from + ((upTo - from) * (rank - below)) / (count - below)
+}
+
+/** What a histogram has seen between two moments. */
+export function bucketsSince(before: readonly Bucket[], now: readonly Bucket[]): Bucket[] {
+  const earlier = new Map(before.map(({ upTo, count }) => [upTo, count]))
+  return now.map(({ upTo, count }) => ({ upTo, count: count - (earlier.get(upTo) ?? 0) }))
+}
+
+export function median(values: readonly number[]): number | null {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[sorted.length >> 1] ?? null
+}

@@ -1,0 +1,36 @@
+import type { Command } from 'commander'
+import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
+import { runBareLoop } from '../bench/bare-loop.ts'
+import { runPipelineBench } from '../bench/pipeline.ts'
+
+export interface PipelineBenchOptions extends CommonOptions {
+  readonly json?: string
+  readonly quick?: boolean
+  readonly profile?: string
+}
+
+interface BareLoopOptions extends CommonOptions {
+  readonly from: readonly string[]
+  readonly to: string
+  readonly group: string
+}
+
+export function addBenchCommand(program: Command): void {
+  const bench = program.command('bench').description('measure freshet on this machine')
+  addCommonOptions(bench.command('pipeline'))
+    .description(
+      'events/s of each role on one core, delay by stage and memory, against a Kafka and Redis of its own',
+    )
+    .option('--json <file>', 'write every figure as JSON')
+    .option('--quick', 'within a minute, and less exact')
+    .option('--profile <folder>', 'write a CPU profile of each role measured alone')
+    .action((options: PipelineBenchOptions) => runPipelineBench(options))
+  addCommonOptions(bench.command('bare-loop', { hidden: true }))
+    .description('what the pipeline benchmark measures roles against: read topics, write one')
+    .requiredOption('--from <topics...>', 'topics to read')
+    .requiredOption('--to <topic>', 'topic to write')
+    .requiredOption('--group <id>', 'consumer group')
+    .action((options: BareLoopOptions) =>
+      runBareLoop(effectiveConfig(options), options.from, options.to, options.group),
+    )
+}
