@@ -133,6 +133,8 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
     status.onReplay(progress)
     if (options.exit !== true || signal.aborted) return
     await waitUntilDrained(context, signal)
+    // Before the roles end: what they serve is then gone from the metrics.
+    await status.show()
     done.abort()
   })().catch((error: unknown) => {
     done.abort()
@@ -140,7 +142,7 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   })
   status.start()
   const results = await Promise.allSettled([rolesEnd, inputEnds])
-  await status.end()
+  status.end()
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
   if (options.report !== undefined)
@@ -167,16 +169,20 @@ class LiveStatus {
     screen.log(
       `input: ${this.#run.source.description}\nask for a recall in a second terminal: npx freshet recall --user ${exampleUser(this.#run.options)} -k 10\n`,
     )
-    this.#timer = setInterval(() => void this.#show(), screen.isInteractive ? screenMs : lineMs)
+    this.#timer = setInterval(() => void this.show(), screen.isInteractive ? screenMs : lineMs)
   }
 
-  async end(): Promise<void> {
+  /** As last shown. */
+  get latest(): Figures | null {
+    return this.#before?.figures ?? null
+  }
+
+  end(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
-    await this.#show()
     this.#run.screen.end()
   }
 
-  async #show(): Promise<void> {
+  async show(): Promise<void> {
     const { context, screen, metricsUrl, source } = this.#run
     const figures = await readFigures(context.metrics)
     const atMs = performance.now()
