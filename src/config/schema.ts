@@ -112,7 +112,7 @@ const tower = z.strictObject({
 
 const model = z.strictObject({
   dim: positive.max(1024).default(64).describe('dimension of ID rows and of both output vectors'),
-  temperature: z.number().positive().default(0.2),
+  temperature: z.number().positive().default(0.15),
   user: tower.prefault({}),
   item: tower.prefault({}),
   seed: z.number().int().nonnegative().default(17),
