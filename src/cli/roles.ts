@@ -45,7 +45,10 @@ async function joiner(context: RoleContext): Promise<void> {
 async function controller(context: RoleContext): Promise<void> {
   const { config, kafka, topics, log, clock, signal } = context
   const artifacts = openDirectoryStore(config.artifacts.dir)
-  await runController({ ...{ config, kafka, topics, log, clock, signal }, artifacts })
+  await runController({
+    ...{ config, kafka, topics, log, clock, signal, artifacts },
+    onReady: () => context.health.set('controller', true, 'running'),
+  })
 }
 
 async function pod(context: RoleContext): Promise<void> {
@@ -57,6 +60,7 @@ async function pod(context: RoleContext): Promise<void> {
       ...{ config, kafka, topics, store, metrics, log, clock, signal, instance },
       engine: openEngine(config.model.engine),
       loadGeneration: (id) => loadGeneration(artifacts, id),
+      onReady: () => context.health.set('pod', true, 'running'),
       watchControl: (onDocument) => watchControl(kafka, topics.control, log, onDocument),
     })
   } finally {
@@ -88,13 +92,16 @@ export async function runRoles(
   if (failure !== undefined) throw failure.reason
 }
 
+/** Roles that have something to wait for before they are of use; the others work as soon as they run. */
+const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'pod'])
+
 const restartMinMs = 500
 const restartMaxMs = 10_000
 
 async function keepRunning(name: RoleName, role: Role, context: RoleContext): Promise<void> {
   const { health, log, signal } = context
   for (let failures = 0; !signal.aborted;) {
-    health.set(name, true, 'running')
+    health.set(name, !saysWhenReady.has(name), 'starting')
     const startedMs = context.clock.nowMs()
     try {
       await role(context)

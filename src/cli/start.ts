@@ -145,8 +145,8 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   status.end()
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-  if (options.report !== undefined)
-    await writeReport(options.report, await readFigures(context.metrics), run)
+  if (options.report !== undefined && status.latest !== null)
+    await writeReport(options.report, status.latest, run)
 }
 
 /** Draws the block twice a second on a terminal; elsewhere a line every five seconds. */
