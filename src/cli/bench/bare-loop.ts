@@ -1,8 +1,7 @@
 import type { Config } from '../../config/schema.ts'
 import type { GroupConsumer } from '../../runtime/ports.ts'
 import type { SinkRecord } from '../../streams/stage.ts'
-import { withKafka } from '../connect.ts'
-import { interrupted } from '../connect.ts'
+import { interrupted, withKafka } from '../connect.ts'
 
 const inFlightMax = 10_000
 
@@ -43,11 +42,9 @@ export async function runBareLoop(
             paused.set(`${topic}/${partition}`, { topic, partition })
             consumer?.pause({ topic, partition })
           }
-          const copies = records.map(
-            ({ key, value, timestampMs }): SinkRecord => ({
-              ...{ topic: to, partition, key, value, timestampMs },
-            }),
-          )
+          const copies = records.map(({ key, value, timestampMs }): SinkRecord => ({
+            ...{ topic: to, partition, key, value, timestampMs },
+          }))
           producer.send(copies).then(() => acknowledged(copies.length), failed)
           return Promise.resolve()
         },

@@ -70,7 +70,8 @@ export function startChild(options: ChildOptions): Child {
     pid: child.pid ?? 0,
     isRunning,
     check: () => {
-      if (!isRunning()) throw failed(`ended with ${child.signalCode ?? child.exitCode ?? 'an error'}`)
+      if (!isRunning())
+        throw failed(`ended with ${child.signalCode ?? child.exitCode ?? 'an error'}`)
     },
     metrics: async () => {
       const answer = await ask('/metrics').catch((error: unknown) => {
