@@ -157,8 +157,8 @@ const learner = z.strictObject({
   userRowsMax: positive.default(5_000_000),
   itemRowsMax: positive.default(2_000_000),
   expireAfterMs: positive.default(90 * 86_400_000),
-  admitAfterUsers: positive.default(1),
-  admitAfterItems: positive.default(2),
+  admitAfterUsers: positive.max(255).default(1),
+  admitAfterItems: positive.max(255).default(2),
   examplesPerUserPerMinuteMax: positive.default(120),
   evaluationSample: z
     .number()

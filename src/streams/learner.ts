@@ -72,10 +72,12 @@ export class Learner {
     snapshot?: LearnerSnapshot,
   ) {
     const { model, options } = setup
-    invariant(
-      options.batchMax <= Math.min(options.userRowsMax, options.itemRowsMax),
-      'a micro-batch must fit in the tables',
-    )
+    if (options.batchMax > Math.min(options.userRowsMax, options.itemRowsMax)) {
+      throw new FreshetError(
+        'CONFIG_INVALID',
+        `learner.batchMax ${options.batchMax} must be at most userRowsMax and itemRowsMax: a batch has to fit in the tables`,
+      )
+    }
     this.users = users
     this.items = items
     this.#setup = setup

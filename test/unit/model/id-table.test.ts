@@ -47,7 +47,19 @@ describe.each(Object.entries(hashes))('with %s', (_, hash) => {
 })
 
 test('ids that share a prefix, are empty, or hold any kind of character are told apart', () => {
-  const ids = ['', 'a', 'ab', 'a\0', '\u00e9', 'e\u0301', '漢', '漢字', '😀', '\ud83d', 'x'.repeat(2_000_000)]
+  const ids = [
+    '',
+    'a',
+    'ab',
+    'a\0',
+    '\u00e9',
+    'e\u0301',
+    '漢',
+    '漢字',
+    '😀',
+    '\ud83d',
+    'x'.repeat(2_000_000),
+  ]
   const table = new IdTable(() => 1)
   const slots = ids.map((id) => table.insert(id))
   expect(ids.map((id) => table.find(id))).toEqual(slots)

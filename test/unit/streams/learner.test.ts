@@ -431,6 +431,13 @@ describe('sync', () => {
 })
 
 describe('limits', () => {
+  test('a batch that does not fit in the tables is refused by the names of its settings', async () => {
+    await expect(newLearner({ batchMax: 32, itemRowsMax: 31 })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('learner.batchMax 32') as string,
+    })
+  })
+
   test('a user has so many examples a minute, the rest is counted', async () => {
     const learner = await newLearner({ examplesPerUserPerMinuteMax: 3 })
     await catalogue(learner, items30)
