@@ -1,0 +1,113 @@
+import type { SourceRecord } from '../streams/stage.ts'
+import type { Batch, TopicPartition } from './ports.ts'
+import { partitionKey } from './ports.ts'
+
+export interface Piece extends TopicPartition {
+  /** Offset after the last record of the piece before; with gaps where the log has control records. */
+  readonly from: number
+  readonly to: number
+  readonly records: readonly SourceRecord[]
+}
+
+export interface IntakeOptions {
+  readonly pieceMax: number
+  /** Records of one partition that may wait; beyond, the partition is paused. */
+  readonly waitingMax: number
+  pause(partition: TopicPartition): void
+  resume(partition: TopicPartition): void
+}
+
+interface Queue extends TopicPartition {
+  records: SourceRecord[]
+  isPaused: boolean
+}
+
+/** Records between the consumer, which must not wait, and the learner: bounded, in order by partition, fair between partitions. */
+export class LearnerIntake {
+  readonly #options: IntakeOptions
+  /** Partitions with records, the one whose turn it is first. */
+  readonly #queues = new Map<string, Queue>()
+  /** By partition: offset up to which records have been taken or were learnt before. */
+  readonly #positions = new Map<string, number>()
+  readonly #ends = new Map<string, number>()
+  #wake: (() => void) | null = null
+
+  constructor(options: IntakeOptions) {
+    this.#options = options
+  }
+
+  /** Everything below this offset is learnt. */
+  startAt(partition: TopicPartition, offset: number): void {
+    this.#positions.set(partitionKey(partition), offset)
+  }
+
+  positionOf(partition: TopicPartition): number | undefined {
+    return this.#positions.get(partitionKey(partition))
+  }
+
+  /** @returns how many of the records had come before */
+  add({ topic, partition, records, highWatermark }: Batch): number {
+    const key = partitionKey({ topic, partition })
+    this.#ends.set(key, highWatermark)
+    const queue = this.#queues.get(key) ?? { topic, partition, records: [], isPaused: false }
+    const next = Math.max(this.#positions.get(key) ?? 0, 1 + (queue.records.at(-1)?.offset ?? -1))
+    const fresh = records.filter(({ offset }) => offset >= next)
+    if (fresh.length === 0) return records.length
+    queue.records = queue.records.concat(fresh)
+    this.#queues.set(key, queue)
+    if (!queue.isPaused && queue.records.length > this.#options.waitingMax) {
+      queue.isPaused = true
+      this.#options.pause(queue)
+    }
+    this.#wake?.()
+    return records.length - fresh.length
+  }
+
+  /** The next piece of one partition; null when nothing waits. */
+  take(): Piece | null {
+    const [entry] = this.#queues
+    if (entry === undefined) return null
+    const [key, queue] = entry
+    const records = queue.records.slice(0, this.#options.pieceMax)
+    queue.records = queue.records.slice(records.length)
+    // Last in line again, so that a partition with a backlog does not hold up the others.
+    this.#queues.delete(key)
+    if (queue.records.length > 0) this.#queues.set(key, queue)
+    if (queue.isPaused && queue.records.length <= this.#options.waitingMax / 2) {
+      queue.isPaused = false
+      this.#options.resume(queue)
+    }
+    const { topic, partition } = queue
+    const from = this.#positions.get(key) ?? records[0]!.offset
+    const to = records.at(-1)!.offset + 1
+    this.#positions.set(key, to)
+    return { topic, partition, from, to, records }
+  }
+
+  /** Resolves when records are there, or after a while. */
+  async waitForRecords(timeoutMs: number): Promise<void> {
+    if (this.#queues.size > 0 || timeoutMs <= 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#wake = null
+  }
+
+  /** Ends a wait. */
+  wake(): void {
+    this.#wake?.()
+  }
+
+  /** Records between what has been taken and the end of each partition, as last heard of. */
+  lags(): (TopicPartition & { readonly lag: number })[] {
+    return [...this.#ends].map(([key, end]) => {
+      const at = key.lastIndexOf('/')
+      const partition = { topic: key.slice(0, at), partition: Number(key.slice(at + 1)) }
+      return { ...partition, lag: Math.max(0, end - (this.#positions.get(key) ?? 0)) }
+    })
+  }
+}

@@ -1,0 +1,131 @@
+import { messageOf } from '../errors.ts'
+import type { ItemOverride } from '../streams/learner-items.ts'
+import type { LearnerSync } from '../streams/learner-types.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import type { CutLogPosition } from './cut-log.ts'
+import type { Arrivals, LearnerMeter } from './learner-meter.ts'
+import type { LearnerParts } from './learner-open.ts'
+import { overrideRecords } from './learner-overrides.ts'
+import type { LearnerDeps } from './learner.ts'
+
+/**
+ * Makes what was learnt visible, while the learner learns on: cut log on disk, then user rows acknowledged by Redis, then the override
+ * set in one transaction, then, when one is due, the checkpoint. A checkpoint holds the state as it was taken together with the
+ * rows, so whatever it contains has been acknowledged.
+ */
+export class LearnerPublisher {
+  readonly #deps: LearnerDeps
+  readonly #parts: LearnerParts
+  readonly #meter: LearnerMeter
+  readonly #signal: AbortSignal
+  #sequence: number
+  #withdrawals: readonly ItemOverride[]
+  #lastCheckpointMs: number
+  #lastCheckpoint: CutLogPosition | null = null
+  #publishing: Promise<void> | null = null
+  #checkpointing: Promise<void> | null = null
+
+  /** @param signal ends waiting for Redis */
+  constructor(deps: LearnerDeps, parts: LearnerParts, meter: LearnerMeter, signal: AbortSignal) {
+    this.#deps = deps
+    this.#parts = parts
+    this.#meter = meter
+    this.#signal = signal
+    this.#sequence = parts.sequence
+    this.#withdrawals = parts.withdrawals
+    this.#lastCheckpointMs = deps.clock.nowMs()
+  }
+
+  get isBusy(): boolean {
+    return this.#publishing !== null
+  }
+
+  /** Of the newest set published. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
+  /**
+   * Takes what has changed; call it between two cuts, and not while busy.
+   * @param onEnd called when it is visible, or with what went wrong
+   */
+  async begin(isLast: boolean, onEnd: (error?: unknown) => void): Promise<void> {
+    const sync = await this.#parts.learner.sync()
+    const arrivals = this.#meter.takeArrivals()
+    const checkpoint = this.#isCheckpointDue(isLast) ? this.#takeCheckpoint() : null
+    this.#publishing = this.#publish(sync, arrivals, checkpoint)
+      .finally(() => (this.#publishing = null))
+      .then(() => onEnd(), onEnd)
+  }
+
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    await this.#publishing
+    await this.#checkpointing
+  }
+
+  async #publish(
+    sync: LearnerSync,
+    arrivals: Arrivals,
+    checkpoint: Checkpoint | null,
+  ): Promise<void> {
+    const { cutLog, rows, learner } = this.#parts
+    await cutLog.sync()
+    await rows.write(sync, learner, this.#signal)
+    this.#meter.visible(arrivals)
+    await this.#publishOverrides(sync, arrivals)
+    if (checkpoint !== null) this.#checkpointing = this.#write(checkpoint)
+  }
+
+  async #publishOverrides(sync: LearnerSync, arrivals: Arrivals): Promise<void> {
+    const { generation, owner } = this.#parts
+    const overrides = [...this.#withdrawals, ...sync.overrides]
+    if (overrides.length === 0) return
+    const { topics, metrics, clock } = this.#deps
+    const set = {
+      generation,
+      sequence: this.#sequence + 1,
+      overrides,
+      eventTimeMs: sync.eventTimeMs,
+    }
+    const otherwise = arrivals.newest ?? clock.nowMs()
+    const records = overrideRecords(
+      topics.overrides,
+      set,
+      (itemId) => arrivals.items.get(itemId) ?? otherwise,
+    )
+    await owner.transact(records)
+    this.#withdrawals = []
+    this.#sequence = set.sequence
+    metrics.overrideSequence.set({ role: 'learner' }, set.sequence)
+  }
+
+  #isCheckpointDue(isLast: boolean): boolean {
+    const { clock, config } = this.#deps
+    const { segment, bytes } = this.#parts.cutLog.position
+    const last = this.#lastCheckpoint
+    if (this.#checkpointing !== null) return false
+    if (last !== null && last.segment === segment && last.bytes === bytes) return false
+    return isLast || clock.nowMs() - this.#lastCheckpointMs >= config.learner.checkpointMs
+  }
+
+  #takeCheckpoint(): Checkpoint {
+    const { cutLog, options, learner } = this.#parts
+    this.#lastCheckpointMs = this.#deps.clock.nowMs()
+    return { position: cutLog.position, options, snapshot: learner.snapshot() }
+  }
+
+  /** A checkpoint that cannot be written costs a longer restart, nothing more: said, and tried again when the next is due. */
+  async #write(checkpoint: Checkpoint): Promise<void> {
+    const { metrics, log } = this.#deps
+    try {
+      await this.#parts.checkpoints.write(checkpoint)
+      this.#lastCheckpoint = checkpoint.position
+      metrics.checkpoints.inc()
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'a checkpoint could not be written')
+    } finally {
+      this.#checkpointing = null
+    }
+  }
+}

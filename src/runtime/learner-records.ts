@@ -1,0 +1,57 @@
+import { FreshetError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import { decodeExample, decodeItem } from '../records/codec.ts'
+import { toDeadLetter } from '../streams/dead-letter.ts'
+import type { CatalogueChange, ExampleRecord } from '../streams/learner-types.ts'
+import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
+
+export interface Decoded<T> {
+  readonly values: T[]
+  readonly deadLetters: { readonly reason: ErrorCode; readonly letter: SinkRecord }[]
+}
+
+export function decodeExamples(
+  records: readonly SourceRecord[],
+  deadLetterTopic: string,
+): Decoded<ExampleRecord> {
+  return decodeEach(records, deadLetterTopic, ({ offset, value }) => {
+    if (value === null) throw new FreshetError('RECORD_INVALID', 'An example must have a value')
+    return { offset, record: decodeExample(value) }
+  })
+}
+
+export function decodeCatalogue(
+  records: readonly SourceRecord[],
+  deadLetterTopic: string,
+): Decoded<CatalogueChange> {
+  return decodeEach(records, deadLetterTopic, ({ key, value }) => {
+    if (value !== null) {
+      const item = decodeItem(value)
+      return { itemId: item.itemId, item }
+    }
+    if (key === null) {
+      throw new FreshetError('RECORD_INVALID', 'A withdrawal needs the item id as its key')
+    }
+    return { itemId: key.toString(), item: null }
+  })
+}
+
+function decodeEach<T>(
+  records: readonly SourceRecord[],
+  deadLetterTopic: string,
+  decode: (record: SourceRecord) => T,
+): Decoded<T> {
+  const values: T[] = []
+  const deadLetters: Decoded<T>['deadLetters'] = []
+  for (const record of records) {
+    try {
+      values.push(decode(record))
+    } catch (error) {
+      if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
+      const { code, message } = error
+      const letter = toDeadLetter(record, code, message, 'learner', deadLetterTopic)
+      deadLetters.push({ reason: code, letter })
+    }
+  }
+  return { values, deadLetters }
+}

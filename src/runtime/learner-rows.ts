@@ -1,0 +1,153 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FreshetError, messageOf } from '../errors.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { partitionOf } from '../records/partition.ts'
+import type { Learner } from '../streams/learner.ts'
+import type { LearnerSync } from '../streams/learner-types.ts'
+import type { UserRow } from '../streams/learner-users.ts'
+import type { Logger, OnlineStore, OnlineWrite } from './ports.ts'
+
+type Position = OnlineWrite['learnedThrough']
+
+const retryMinMs = 50
+const retryMaxMs = 1_000
+const rowsPerLoad = 2_000
+/** Rows looked at before other work gets its turn. */
+const rowsPerTurn = 10_000
+
+export interface RowsOptions {
+  readonly store: OnlineStore
+  readonly generation: string
+  readonly partitions: number
+  /** Of this run of the learner: the store takes rows from nobody else. */
+  readonly runId: string
+  /** Throws where another learner has taken over. Asked before anything is loaded over what is there. */
+  readonly assertOwner: () => Promise<void>
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+/**
+ * The learner's rows in the online store. It survives everything the store does: away, emptied, or fallen back to an older state by a
+ * replica or a file; what it lacks is loaded again from the table.
+ */
+export class LearnerRows {
+  readonly #options: RowsOptions
+  /** By partition: what the store has acknowledged. */
+  readonly #acknowledged: number[]
+
+  constructor(options: RowsOptions) {
+    this.#options = options
+    this.#acknowledged = new Array<number>(options.partitions).fill(-Infinity)
+  }
+
+  /** Shuts out the learner before. A partition that is not loaded, or a store that is away, is dealt with at the first write. */
+  async claim(): Promise<void> {
+    const { store, generation, runId, log } = this.#options
+    try {
+      for (const partition of this.#acknowledged.keys()) {
+        await store.claim(generation, partition, runId, -Infinity)
+      }
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'Redis is away: learning goes on, rows follow later')
+    }
+  }
+
+  /** Says what a run before is known to have had acknowledged. */
+  expect(partition: number, offset: number): void {
+    this.#acknowledged[partition] = offset
+  }
+
+  /** Resolves when every row of the sync is acknowledged, however long that takes. @throws FreshetError ABORTED by the signal */
+  async write(sync: LearnerSync, learner: Learner, signal: AbortSignal): Promise<void> {
+    const changes = new Map(sync.partitions.map((each) => [each.partition, each]))
+    const writes = Array.from(this.#acknowledged.keys(), (partition) => {
+      const { rows = [], learnedThrough = unknownPosition } = changes.get(partition) ?? {}
+      return { partition, rows, learnedThrough }
+    })
+    let waitMs = retryMinMs
+    for (;;) {
+      try {
+        const results = await Promise.all(writes.map((write) => this.#write(write)))
+        const refused = writes.filter((_, i) => results[i] === 'not-loaded')
+        if (refused.length === 0) return
+        for (const { partition, learnedThrough } of refused) {
+          await this.#recover(partition, learnedThrough, learner, signal)
+        }
+      } catch (error) {
+        if (!(error instanceof FreshetError) || error.code !== 'REDIS_UNAVAILABLE') throw error
+      }
+      await sleep(waitMs, undefined, { signal }).catch(() => {})
+      if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped before Redis had every row')
+      waitMs = Math.min(2 * waitMs, retryMaxMs)
+    }
+  }
+
+  async #write(write: Pick<OnlineWrite, 'partition' | 'rows' | 'learnedThrough'>) {
+    const { store, generation, runId } = this.#options
+    const { partition, learnedThrough } = write
+    const acknowledgedOffset = this.#acknowledged[partition]!
+    const result = await store.write({ ...write, generation, runId, acknowledgedOffset })
+    if (result === 'written') this.#acknowledged[partition] = learnedThrough.offset
+    return result
+  }
+
+  /** The store does not know this run, or not the rows it should have. */
+  async #recover(
+    partition: number,
+    learnedThrough: Position,
+    learner: Learner,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { store, generation, runId, assertOwner, log, metrics } = this.#options
+    await assertOwner()
+    if (await store.claim(generation, partition, runId, this.#acknowledged[partition]!)) return
+    const isReload = this.#acknowledged[partition] !== -Infinity
+    if (isReload) {
+      metrics.redisReloads.inc()
+      log.warn({ partition }, 'Redis has lost rows of this partition: loading all of them again')
+    }
+    const count = await this.#load(partition, learnedThrough, learner, signal)
+    const sentinel = { count, offset: learnedThrough.offset, runId }
+    // Refused when Redis was emptied once more: the next attempt starts over.
+    if ((await store.writeSentinel(generation, partition, sentinel)) === 'not-loaded') return
+    this.#acknowledged[partition] = learnedThrough.offset
+    log.info({ partition, rows: count }, 'loaded the rows of a partition into Redis')
+  }
+
+  /**
+   * Every row of a partition, as the table has it now. Rows that change meanwhile are part of the next sync.
+   * @param learnedThrough from before: a load never promises more than the sync it belongs to
+   */
+  async #load(
+    partition: number,
+    learnedThrough: Position,
+    learner: Learner,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { store, generation, partitions, runId } = this.#options
+    await store.beginLoad(generation, partition, runId)
+    let rows: UserRow[] = []
+    let count = 0
+    let seen = 0
+    const flush = async (): Promise<void> => {
+      if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped while loading Redis')
+      const result = await store.load({ generation, partition, runId, rows, learnedThrough })
+      if (result === 'not-loaded') {
+        throw new FreshetError('REDIS_UNAVAILABLE', 'Redis was emptied during a load')
+      }
+      count += rows.length
+      rows = []
+    }
+    for (const row of learner.users.all()) {
+      if (partitionOf(row.userId, partitions) === partition) rows.push(row)
+      if (rows.length >= rowsPerLoad) await flush()
+      if (++seen % rowsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await flush()
+    return count
+  }
+}
+
+/** Of a partition nothing has come from yet. */
+const unknownPosition: Position = { offset: 0, eventTimeMs: 0 }
