@@ -51,9 +51,28 @@ async function controller(context: RoleContext): Promise<void> {
   })
 }
 
+async function learner(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal, instance } = context
+  const store = openOnlineStore(config.redis, log, redisUp(context))
+  const artifacts = openDirectoryStore(config.artifacts.dir)
+  try {
+    await runLearner({
+      ...{ config, kafka, topics, store, artifacts, metrics, log, clock, signal, instance },
+      engine: openEngine(config.model.engine),
+      onReady: () => context.health.set('learner', true, 'running'),
+    })
+  } finally {
+    await store.close()
+  }
+}
+
+function redisUp({ metrics }: RoleContext): (isUp: boolean) => void {
+  return (isUp) => metrics.isUp.set({ dependency: 'redis' }, isUp ? 1 : 0)
+}
+
 async function pod(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal, instance } = context
-  const store = openOnlineStore(config.redis, log)
+  const store = openOnlineStore(config.redis, log, redisUp(context))
   const artifacts = openDirectoryStore(config.artifacts.dir)
   try {
     await runRecall({
@@ -93,7 +112,7 @@ export async function runRoles(
 }
 
 /** Roles that have something to wait for before they are of use; the others work as soon as they run. */
-const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'pod'])
+const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'learner', 'pod'])
 
 const restartMinMs = 500
 const restartMaxMs = 10_000

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { FreshetError, messageOf } from '../errors.ts'
+import type { RecallFigures } from '../model/evaluation.ts'
 import { removeLocalInstance, writeLocalInstance } from '../runtime/local-instance.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { openGenerator } from '../runtime/replay/generator-source.ts'
@@ -15,6 +16,7 @@ import type { StartOptions } from './commands/start.ts'
 import { stopSignal } from './commands/roles.ts'
 import { waitUntilDrained } from './drained.ts'
 import { readFigures, type Figures } from './figures.ts'
+import { LearnedWatch, type Learned } from './learned-watch.ts'
 import { statusBlock, statusLine } from './live-status.ts'
 import { startLocalServers, type LocalServers } from './local-servers.ts'
 import { readConfigFile } from './options.ts'
@@ -119,6 +121,7 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   const done = new AbortController()
   const signal = AbortSignal.any([stop, done.signal])
   const status = new LiveStatus(run)
+  const learned = await LearnedWatch.open(context.kafka, context.topics.reports)
   const rolesEnd = runRoles(
     { ...context, signal },
     roleNames.map((name) => [name, roles[name]] as const),
@@ -132,7 +135,7 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
     })
     status.onReplay(progress)
     if (options.exit !== true || signal.aborted) return
-    await waitUntilDrained(context, signal)
+    await waitUntilDrained(context, learned, signal)
     // Before the roles end: what they serve is then gone from the metrics.
     await status.show()
     done.abort()
@@ -143,10 +146,11 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   status.start()
   const results = await Promise.allSettled([rolesEnd, inputEnds])
   status.end()
+  await learned.close()
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
   if (options.report !== undefined && status.latest !== null)
-    await writeReport(options.report, status.latest, run)
+    await writeReport(options.report, status.latest, learned.newest, run)
 }
 
 /** Draws the block twice a second on a terminal; elsewhere a line every five seconds. */
@@ -207,6 +211,7 @@ function exampleUser({ events }: StartOptions): string {
 async function writeReport(
   file: string,
   figures: Figures,
+  learned: Learned | null,
   { startedMs, source }: Run,
 ): Promise<void> {
   const { visible } = figures.delays
@@ -220,9 +225,11 @@ async function writeReport(
     deadLetters: figures.deadLetters,
     deadLettersByReason: figures.deadLettersByReason,
     duplicates: figures.duplicates,
-    recallAt50: figures.recallAt50,
-    recallAt100: figures.recallAt100,
-    popularity24hRecallAt50: figures.popularity24hRecallAt50,
+    // Over every click of the run; the live status shows the newest few thousand.
+    scoredClicks: learned?.figures.all.cases ?? 0,
+    recallAt50: ratio(learned?.figures.all, 'hitsAt50'),
+    recallAt100: ratio(learned?.figures.all, 'hitsAt100'),
+    popularity24hRecallAt50: ratio(learned?.figures.popularity24h, 'hitsAt50'),
     visibleDelayP50Ms: visible.p50Ms,
     visibleDelayP99Ms: visible.p99Ms,
     delays: figures.delays,
@@ -237,4 +244,8 @@ async function writeReport(
       { cause },
     )
   })
+}
+
+function ratio(figures: RecallFigures | undefined, hits: 'hitsAt50' | 'hitsAt100'): number | null {
+  return figures === undefined || figures.cases === 0 ? null : figures[hits] / figures.cases
 }

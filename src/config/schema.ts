@@ -142,6 +142,11 @@ const learner = z.strictObject({
   popularityHalfLifeMs: positive.default(86_400_000),
   syncMs: positive.default(200).describe('how often user rows and item overrides are published'),
   syncExamples: positive.default(2_000).describe('and at the latest after so many examples'),
+  syncEventMs: positive
+    .default(3_600_000)
+    .describe(
+      'and after so much event time: a replay of old days publishes about as often as those days would have',
+    ),
   skewEpsilon: z
     .number()
     .nonnegative()

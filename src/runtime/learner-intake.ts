@@ -22,10 +22,16 @@ interface Queue extends TopicPartition {
   isPaused: boolean
 }
 
-/** Records between the consumer, which must not wait, and the learner: bounded, in order by partition, fair between partitions. */
+/** How far in arrival time a piece may run ahead of what waits in other partitions. */
+const aheadMs = 25
+
+/**
+ * Records between the consumer, which must not wait, and the learner: bounded, in order by partition, and between partitions by arrival,
+ * so that a backlog is learnt about as it came in and no partition runs days of event time ahead.
+ */
 export class LearnerIntake {
   readonly #options: IntakeOptions
-  /** Partitions with records, the one whose turn it is first. */
+  /** Partitions with records. */
   readonly #queues = new Map<string, Queue>()
   /** By partition: offset up to which records have been taken or were learnt before. */
   readonly #positions = new Map<string, number>()
@@ -63,16 +69,14 @@ export class LearnerIntake {
     return records.length - fresh.length
   }
 
-  /** The next piece of one partition; null when nothing waits. */
+  /** The next piece of the partition whose first record came in first; null when nothing waits. */
   take(): Piece | null {
-    const [entry] = this.#queues
-    if (entry === undefined) return null
-    const [key, queue] = entry
-    const records = queue.records.slice(0, this.#options.pieceMax)
+    const queue = this.#oldest()
+    if (queue === null) return null
+    const key = partitionKey(queue)
+    const records = queue.records.slice(0, this.#pieceOf(queue))
     queue.records = queue.records.slice(records.length)
-    // Last in line again, so that a partition with a backlog does not hold up the others.
-    this.#queues.delete(key)
-    if (queue.records.length > 0) this.#queues.set(key, queue)
+    if (queue.records.length === 0) this.#queues.delete(key)
     if (queue.isPaused && queue.records.length <= this.#options.waitingMax / 2) {
       queue.isPaused = false
       this.#options.resume(queue)
@@ -82,6 +86,26 @@ export class LearnerIntake {
     const to = records.at(-1)!.offset + 1
     this.#positions.set(key, to)
     return { topic, partition, from, to, records }
+  }
+
+  #oldest(): Queue | null {
+    let oldest: Queue | null = null
+    for (const queue of this.#queues.values()) {
+      if (oldest === null || arrivalOf(queue) < arrivalOf(oldest)) oldest = queue
+    }
+    return oldest
+  }
+
+  /** At least one record; no more than the piece may hold, nor any that came in much later than what waits elsewhere. */
+  #pieceOf(queue: Queue): number {
+    let untilMs = Infinity
+    for (const other of this.#queues.values()) {
+      if (other !== queue) untilMs = Math.min(untilMs, arrivalOf(other) + aheadMs)
+    }
+    const most = Math.min(queue.records.length, this.#options.pieceMax)
+    let size = 1
+    while (size < most && queue.records[size]!.timestampMs <= untilMs) size++
+    return size
   }
 
   /** Resolves when records are there, or after a while. */
@@ -110,4 +134,8 @@ export class LearnerIntake {
       return { ...partition, lag: Math.max(0, end - (this.#positions.get(key) ?? 0)) }
     })
   }
+}
+
+function arrivalOf(queue: Queue): number {
+  return queue.records[0]!.timestampMs
 }

@@ -29,13 +29,13 @@ export class LearnerMeter {
   #newest: number | null = null
   #counted: LearnerCounters
   /** Figures at earlier moments, the oldest first. */
-  #history: RecallFigures[] = []
+  #history: Moment[] = []
 
   constructor(metrics: Metrics, clock: Clock, learner: Learner) {
     this.#metrics = metrics
     this.#clock = clock
     this.#counted = { ...learner.counters }
-    this.#history.push({ ...learner.figures.all })
+    this.#history.push(momentOf(learner))
   }
 
   /** Examples that have been applied. @param items their item ids */
@@ -70,7 +70,7 @@ export class LearnerMeter {
 
   /** Brings counters and gauges up to date. */
   publish(learner: Learner, intake: LearnerIntake): void {
-    const { metrics } = { metrics: this.#metrics }
+    const metrics = this.#metrics
     const now = learner.counters
     const before = this.#counted
     this.#counted = { ...now }
@@ -87,23 +87,36 @@ export class LearnerMeter {
     for (const { topic, partition, lag } of intake.lags()) {
       metrics.consumerLag.set({ role: 'learner', topic, partition: String(partition) }, lag)
     }
-    this.#publishRecall({ ...learner.figures.all })
+    this.#publishRecall(momentOf(learner))
   }
 
-  #publishRecall(now: RecallFigures): void {
-    this.#history.push(now)
-    while (this.#history.length > 2 && now.cases - this.#history[1]!.cases >= recentCases) {
-      this.#history.shift()
+  #publishRecall(now: Moment): void {
+    const history = this.#history
+    history.push(now)
+    while (history.length > 2 && now.all.cases - history[1]!.all.cases >= recentCases) {
+      history.shift()
     }
     // A quiet hour leaves many equal entries: only the one at the edge of the window matters.
-    if (this.#history.at(-2)?.cases === now.cases && this.#history.length > 2) this.#history.pop()
-    const from = this.#history[0]!
-    const cases = now.cases - from.cases
+    if (history.at(-2)?.all.cases === now.all.cases && history.length > 2) history.pop()
+    const { all, popularity } = history[0]!
+    const cases = now.all.cases - all.cases
     if (cases <= 0) return
-    this.#metrics.recallAt.set({ k: '50' }, (now.hitsAt50 - from.hitsAt50) / cases)
-    this.#metrics.recallAt.set({ k: '100' }, (now.hitsAt100 - from.hitsAt100) / cases)
-    this.#metrics.auc.set((now.areas - from.areas) / cases)
+    const { recallAt, popularityRecallAt, auc } = this.#metrics
+    recallAt.set({ k: '50' }, (now.all.hitsAt50 - all.hitsAt50) / cases)
+    recallAt.set({ k: '100' }, (now.all.hitsAt100 - all.hitsAt100) / cases)
+    popularityRecallAt.set({ k: '50' }, (now.popularity.hitsAt50 - popularity.hitsAt50) / cases)
+    popularityRecallAt.set({ k: '100' }, (now.popularity.hitsAt100 - popularity.hitsAt100) / cases)
+    auc.set((now.all.areas - all.areas) / cases)
   }
+}
+
+interface Moment {
+  readonly all: RecallFigures
+  readonly popularity: RecallFigures
+}
+
+function momentOf({ figures }: Learner): Moment {
+  return { all: { ...figures.all }, popularity: { ...figures.popularity24h } }
 }
 
 function seconds(ms: number): number {

@@ -41,6 +41,8 @@ export class LearnerSession {
   /** The state as restored may hold rows that were never acknowledged. */
   #isChanged = true
   #examplesSinceSync = 0
+  #eventTimeMs = 0
+  #syncedEventTimeMs = 0
   #lastSyncMs = -Infinity
   #evaluationsLeft = 0
   #evaluationsSinceMs = -Infinity
@@ -142,6 +144,7 @@ export class LearnerSession {
   async #sync(): Promise<void> {
     this.#isChanged = false
     this.#examplesSinceSync = 0
+    this.#syncedEventTimeMs = this.#eventTimeMs
     this.#lastSyncMs = this.#deps.clock.nowMs()
     await this.#publisher.begin(false, (error) => {
       if (error !== undefined && !this.#isStopping) this.#failure = error
@@ -151,8 +154,9 @@ export class LearnerSession {
 
   /** A sync also tells whether Redis still has everything, so that one is due when nothing has changed, too. */
   #untilSyncMs(): number {
-    const { syncMs, syncExamples } = this.#deps.config.learner
+    const { syncMs, syncExamples, syncEventMs } = this.#deps.config.learner
     if (this.#examplesSinceSync >= syncExamples) return 0
+    if (this.#eventTimeMs - this.#syncedEventTimeMs >= syncEventMs) return 0
     const everyMs = this.#isChanged ? syncMs : rowsCheckMs
     return this.#lastSyncMs + everyMs - this.#deps.clock.nowMs()
   }
@@ -189,6 +193,9 @@ export class LearnerSession {
       true,
     )
     this.#examplesSinceSync += examples.length
+    for (const { eventTimeMs } of examples) {
+      this.#eventTimeMs = Math.max(this.#eventTimeMs, eventTimeMs)
+    }
   }
 
   /** Dead letters before the cut: a crash between the two repeats them, none is lost. */

@@ -21,9 +21,12 @@ export interface Throughput {
 }
 
 const secondsMin = 1
+/** The last records of a backlog wait for others, e.g. for the end of a source: not what a steady rate is about. */
+const steadyShare = 0.95
 
 /**
- * The rate between the end of the warm-up and the last sample that still had a backlog of `total` in front of it.
+ * The rate between the end of the warm-up and the last sample that still had a twentieth of `total` in front of it. Of samples
+ * with the same count only the first tells when it was reached.
  * @returns null where less than a second was seen
  */
 export function throughputOf(
@@ -32,7 +35,10 @@ export function throughputOf(
   warmUpMs: number,
 ): Throughput | null {
   const before = samples.findLast(({ records }) => records === 0)
-  const busy = samples.filter(({ records }) => records > 0 && records < total)
+  const busy = samples.filter(
+    ({ records }, i) =>
+      records > 0 && records <= total * steadyShare && records !== samples[i - 1]?.records,
+  )
   const first = before ?? busy[0]
   const last = busy.at(-1)
   if (first === undefined || last === undefined) return null

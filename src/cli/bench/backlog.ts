@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { FreshetError } from '../../errors.ts'
 import { groupName, topicNames } from '../../records/topics.ts'
 import { createKafkaClient } from '../../runtime/kafka/client.ts'
 import { topicDefinitions } from '../../runtime/kafka/topics.ts'
@@ -36,7 +37,12 @@ export interface BacklogFigures {
   readonly roles: Readonly<Record<MeasuredRole, Throughput | null>>
   /** Copying what the role reads, with nothing in between. */
   readonly bareLoops: Readonly<Record<MeasuredRole, Throughput | null>>
+  /** Why a figure is missing. */
+  readonly failures: readonly string[]
 }
+
+/** Records that a role has done since it started. */
+type Done = (child: Child) => Promise<number>
 
 const prefix = 'bench'
 const readyMs = 60_000
@@ -59,25 +65,41 @@ export async function measureBacklogs(options: BacklogOptions): Promise<BacklogF
     await makeGeneration(options, kafka, topics.control)
     say(`filling the source topics with ${options.events} events`)
     const load = await preload(kafka, topics, options.events, Date.now(), signal)
+    const failures: string[] = []
+    const attempt = async (
+      what: string,
+      measure: () => Promise<Throughput | null>,
+    ): Promise<Throughput | null> => {
+      say(`measuring ${what}`)
+      try {
+        return await measure()
+      } catch (error) {
+        if (signal.aborted || !(error instanceof FreshetError)) throw error
+        failures.push(`${what}: ${error.message}`)
+        return null
+      }
+    }
     const bare = (name: string, from: readonly string[]): Promise<Throughput | null> =>
-      measureBareLoop(options, kafka, name, from, copyTopic)
+      attempt(`the bare loop over ${name}`, () =>
+        measureBareLoop(options, kafka, name, from, copyTopic),
+      )
+    const alone = (role: MeasuredRole, total: number, done: Done): Promise<Throughput | null> =>
+      attempt(role, () => measureRole(options, role, total, done))
 
     const sources = await bare('sources', [topics.impressions, topics.clicks])
-    const ingest = await measureRole(options, 'ingest', load.events, async (metrics) =>
-      sumOf(await metrics(), 'freshet_events_total'),
+    const ingest = await alone('ingest', load.events, async (child) =>
+      sumOf(await child.metrics(), 'freshet_events_total'),
     )
     const events = options.isQuick ? sources : await bare('events', [topics.events])
-    const produced = await recordsIn(kafka, topics.events)
-    const joiner = await measureRole(options, 'joiner', produced, () =>
+    const joiner = await alone('joiner', await recordsIn(kafka, topics.events), () =>
       committedIn(kafka, groupName(prefix, 'joiner'), topics.events),
     )
     const examples = options.isQuick ? sources : await bare('examples', [topics.examples])
-    const learner = await measureRole(options, 'learner', load.clicks, async (metrics) =>
-      sumOf(await metrics(), 'freshet_examples_total', { role: 'learner' }),
+    const learner = await alone('learner', load.clicks, async (child) =>
+      sumOf(await child.metrics(), 'freshet_stage_delay_seconds_count', { stage: 'learner' }),
     )
     return {
-      load,
-      roles: { ingest, joiner, learner },
+      ...{ load, failures, roles: { ingest, joiner, learner } },
       bareLoops: { ingest: sources, joiner: events, learner: examples },
     }
   } finally {
@@ -108,10 +130,9 @@ async function measureRole(
   options: BacklogOptions,
   role: MeasuredRole,
   total: number,
-  done: (metrics: Child['metrics']) => Promise<number>,
+  done: Done,
 ): Promise<Throughput | null> {
-  const { servers, cores, profileDir, say } = options
-  say(`measuring ${role}`)
+  const { servers, cores, profileDir } = options
   const child = await servers.start({
     ...{ name: role, args: [role], prefix, core: cores.measured },
     settings: ['learner.evaluationSample=0', 'log.level=warn'],
@@ -129,7 +150,7 @@ async function measureRole(
       child.check()
       return child.isReady()
     })
-    return await watch({ ...options, child, total, done: () => done(child.metrics) })
+    return await watch({ ...options, child, total, done: () => done(child) })
   } finally {
     await child.stop()
   }
@@ -142,8 +163,7 @@ async function measureBareLoop(
   from: readonly string[],
   to: string,
 ): Promise<Throughput | null> {
-  const { servers, cores, say } = options
-  say(`measuring the bare loop over ${name}`)
+  const { servers, cores } = options
   const before = await recordsIn(kafka, to)
   const counts = await Promise.all(from.map((topic) => recordsIn(kafka, topic)))
   const total = counts.reduce((sum, count) => sum + count, 0)

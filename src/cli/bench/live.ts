@@ -139,16 +139,14 @@ async function observe(
     stage,
     delay(counted[stage], 'freshet_stage_delay_seconds', { stage }),
   ])
-  const visible = (['user', 'item'] as const).map((side) => [
-    side,
-    delay('learner', 'freshet_visible_delay_seconds', { side }),
-  ])
+  const visible = (side: 'user' | 'item', role: RoleName): Delay =>
+    delay(role, 'freshet_visible_delay_seconds', { side })
   return {
     eventsPerSecond: (now.events - before.events) / seconds,
     seconds,
     senderBehindMs: sent()?.behindMs ?? 0,
     stages: Object.fromEntries(stages) as LiveFigures['stages'],
-    visible: Object.fromEntries(visible) as LiveFigures['visible'],
+    visible: { user: visible('user', 'learner'), item: visible('item', 'pod') },
     roles: usageBetween(before, now, seconds),
   }
 }

@@ -39,7 +39,7 @@ const quick: Plan = {
   generatorMs: 2_000,
   stepMs: 2_000,
   stepBatches: [256],
-  backlogEvents: 60_000,
+  backlogEvents: 200_000,
   backlogWarmUpMs: 500,
   backlogLimitMs: 8_000,
   liveWarmUpMs: 4_000,

@@ -63,7 +63,7 @@ const coreShareMin = 0.8
 
 /** What a reader of the figures must know, in sentences. */
 export function notesOn(targets: readonly Target[], backlog: BacklogFigures): string[] {
-  return targets.flatMap((target) => {
+  const notes = targets.flatMap((target) => {
     const { role, measured, perSecond } = target
     if (measured === null) return [`${role}: too few records were done to tell a rate`]
     const throughput = backlog.roles[role]!
@@ -83,6 +83,7 @@ export function notesOn(targets: readonly Target[], backlog: BacklogFigures): st
     }
     return notes
   })
+  return [...backlog.failures, ...notes]
 }
 
 /** The report as text. */

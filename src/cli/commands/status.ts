@@ -4,6 +4,7 @@ import type { ControlDocument, Report } from '../../records/types.ts'
 import { groupName } from '../../records/topics.ts'
 import type { KafkaClient } from '../../runtime/ports.ts'
 import { withKafka } from '../connect.ts'
+import { lagOf } from '../lag.ts'
 import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
 
 /** A role that has said nothing for this long is taken for gone. */
@@ -28,15 +29,19 @@ export function addStatusCommand(program: Command): void {
     .action((options: CommonOptions & { json?: boolean }) => {
       const config = effectiveConfig(options)
       return withKafka(config, async ({ kafka, topics }) => {
-        const group = (role: string): string => groupName(config.kafka.topicPrefix, role)
+        const lag = async (role: string, topic: string): Promise<Lag> => ({
+          role,
+          topic,
+          records: await lagOf(kafka, groupName(config.kafka.topicPrefix, role), topic),
+        })
         const sources = [
           topics.impressions,
           topics.clicks,
           ...Object.values(config.sources).map((source) => source.topic),
         ]
         const lags = await Promise.all([
-          ...sources.map((topic) => lagOf(kafka, 'ingest', group('ingest'), topic)),
-          lagOf(kafka, 'joiner', group('joiner'), topics.events),
+          ...sources.map((topic) => lag('ingest', topic)),
+          lag('joiner', topics.events),
         ])
         const control = (await readAll(kafka, topics.control, decodeControlDocument)).at(-1) ?? null
         const status = {
@@ -49,24 +54,6 @@ export function addStatusCommand(program: Command): void {
         )
       })
     })
-}
-
-async function lagOf(
-  kafka: KafkaClient,
-  role: string,
-  groupId: string,
-  topic: string,
-): Promise<Lag> {
-  const [ends, committed] = await Promise.all([
-    kafka.offsets(topic),
-    kafka.committed(groupId, topic),
-  ])
-  const records = ends.reduce(
-    (sum, { partition, low, high }) =>
-      sum + Math.max(0, high - (committed.get(partition)?.offset ?? low)),
-    0,
-  )
-  return { role, topic, records }
 }
 
 /** Every record of a short topic, in order. */
