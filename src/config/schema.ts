@@ -227,7 +227,9 @@ export const configSchema = z
           .describe('disorder in the log, in event time, that loses nothing'),
         openImpressionsMax: positive
           .default(1_000_000)
-          .describe('requests kept open a partition; beyond, the oldest by offset goes'),
+          .describe(
+            'requests kept open a partition: one that none of its last so many records named is closed',
+          ),
         clicksPerRequestMax: positive.default(1_000),
         transactionMaxMs: positive.default(50),
         transactionMaxRecords: positive.default(5_000),

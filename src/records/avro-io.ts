@@ -139,6 +139,12 @@ export class AvroReader {
     return this.bytes.subarray(start)
   }
 
+  skipStrings(field: string): void {
+    for (let count = this.blockCount(field, 1); count > 0; count = this.blockCount(field, 1)) {
+      for (let i = 0; i < count; i++) this.skip(field)
+    }
+  }
+
   /** @throws FreshetError RECORD_UNDECODABLE when something follows the record. */
   end(): void {
     if (this.left > 0) this.fail('the record', `${this.left} bytes follow its end`)
@@ -226,9 +232,10 @@ export class AvroWriter {
     this.long(0)
   }
 
-  raw(value: Buffer): void {
-    this.reserve(value.length)
-    this.offset += value.copy(this.bytes, this.offset)
+  /** The bytes [from, to) of `value`, verbatim. */
+  raw(value: Buffer, from = 0, to = value.length): void {
+    this.reserve(to - from)
+    this.offset += value.copy(this.bytes, this.offset, from, to)
   }
 
   private shortAscii(value: string, length: number): boolean {

@@ -1,10 +1,11 @@
 /** Encoders and decoders of the values of every topic. */
-export { decodeEvent, decodeEventHead, encodeEvent } from './event-codec.ts'
+export { decodeEvent, decodeEventHead, decodeEventPage, encodeEvent } from './event-codec.ts'
 export {
   decodeExample,
   decodeExampleHead,
   encodeExample,
   encodeExampleHeartbeat,
+  encodeExampleOfPage,
   encodeExampleParts,
 } from './example-codec.ts'
 export { decodeFeatures, encodeFeatures } from './features-codec.ts'

@@ -4,7 +4,16 @@ import { headerBytes } from './fingerprint.ts'
 import { knownSchemas } from './known-schemas.ts'
 import { olderSchemas } from './schema-history.ts'
 import { topicSchemas } from './schemas.ts'
-import type { Click, Event, EventHead, Features, Heartbeat, ImpressionHead } from './types.ts'
+import type {
+  Click,
+  Event,
+  EventHead,
+  EventPage,
+  Features,
+  Heartbeat,
+  ImpressionHead,
+  ImpressionPage,
+} from './types.ts'
 
 /** Values of the events topic. Hand-written for speed; the tests hold it against avsc. */
 
@@ -49,11 +58,26 @@ export function encodeEvent(event: Event): Buffer {
  * @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN
  */
 export function decodeEventHead(value: Buffer): EventHead {
-  const current = known.isCurrent(value) ? value : encodeEvent(toEvent(known.decode(value)))
-  const reader = new AvroReader(current, headerBytes)
+  const reader = eventReader(value)
   switch (reader.choice('event', topicSchemas.events.length)) {
     case impressionBranch:
       return readImpressionHead(reader)
+    case clickBranch:
+      return readClick(reader)
+    default:
+      return readHeartbeat(reader)
+  }
+}
+
+/**
+ * As `decodeEventHead`, with the page of an impression left as bytes: its lists are checked, its features are not.
+ * @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN
+ */
+export function decodeEventPage(value: Buffer): EventPage {
+  const reader = eventReader(value)
+  switch (reader.choice('event', topicSchemas.events.length)) {
+    case impressionBranch:
+      return readImpressionPage(reader)
     case clickBranch:
       return readClick(reader)
     default:
@@ -65,6 +89,23 @@ export function decodeEventHead(value: Buffer): EventHead {
 export function decodeEvent(value: Buffer): Event {
   const head = decodeEventHead(value)
   return head.kind === 'impression' ? { ...head, features: decodeFeatures(head.features) } : head
+}
+
+function eventReader(value: Buffer): AvroReader {
+  const current = known.isCurrent(value) ? value : encodeEvent(toEvent(known.decode(value)))
+  return new AvroReader(current, headerBytes)
+}
+
+function readImpressionPage(reader: AvroReader): ImpressionPage {
+  const requestId = reader.string('request_id')
+  const userId = reader.string('user_id')
+  const eventTimeMs = reader.long('event_time')
+  const start = reader.offset
+  reader.skip('scenario')
+  reader.skipStrings('items')
+  reader.skipStrings('eliminated')
+  const page = reader.bytes.subarray(start)
+  return { kind: 'impression', requestId, userId, eventTimeMs, page }
 }
 
 function readImpressionHead(reader: AvroReader): ImpressionHead {

@@ -3,9 +3,17 @@ import { readHeartbeat } from './event-codec.ts'
 import { readFeatures, writeFeatures } from './features-codec.ts'
 import { headerBytes } from './fingerprint.ts'
 import { knownSchemas } from './known-schemas.ts'
+import { boundsOfPage } from './page.ts'
 import { olderSchemas } from './schema-history.ts'
 import { topicSchemas } from './schemas.ts'
-import type { Example, ExampleHead, ExampleParts, Features, Heartbeat } from './types.ts'
+import type {
+  Example,
+  ExampleHead,
+  ExampleParts,
+  PageExampleParts,
+  Features,
+  Heartbeat,
+} from './types.ts'
 
 /** Values of the examples topic. Hand-written for speed; the tests hold it against avsc. */
 
@@ -25,6 +33,15 @@ export function encodeExample(example: Example): Buffer {
 export function encodeExampleParts(parts: ExampleParts, featureBytes: Buffer): Buffer {
   startExample(parts)
   writer.raw(featureBytes)
+  return writer.finish()
+}
+
+/** Of an impression whose page stayed bytes: scenario, eliminated items and features are copied verbatim. */
+export function encodeExampleOfPage(parts: PageExampleParts, page: Buffer): Buffer {
+  startPair(parts)
+  const { scenarioEnd, itemsEnd } = boundsOfPage(page)
+  writer.raw(page, 0, scenarioEnd)
+  writer.raw(page, itemsEnd)
   return writer.finish()
 }
 
@@ -72,6 +89,12 @@ function decode<F>(
 }
 
 function startExample(parts: ExampleParts): void {
+  startPair(parts)
+  writer.string(parts.scenario)
+  writer.strings(parts.hardNegatives)
+}
+
+function startPair(parts: PageExampleParts): void {
   writer.start(known.header)
   writer.long(exampleBranch)
   writer.string(parts.requestId)
@@ -81,8 +104,6 @@ function startExample(parts: ExampleParts): void {
   writer.long(parts.impressionTimeMs)
   writer.long(parts.position)
   writer.double(parts.weight)
-  writer.string(parts.scenario)
-  writer.strings(parts.hardNegatives)
 }
 
 /** An example as avsc decodes it: the branch of the union by its full name. */

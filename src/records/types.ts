@@ -47,6 +47,17 @@ export interface ImpressionHead extends Omit<Impression, 'features'> {
 
 export type EventHead = ImpressionHead | Click | Heartbeat
 
+/** An impression of which only the ids and the time are decoded. */
+export interface ImpressionPage extends Pick<
+  Impression,
+  'kind' | 'requestId' | 'userId' | 'eventTimeMs'
+> {
+  /** Avro bytes from `scenario` to the end, a view of the record's value; `page.ts` reads them. */
+  readonly page: Buffer
+}
+
+export type EventPage = ImpressionPage | Click | Heartbeat
+
 /** A catalogue entry; a null value on the topic withdraws the item. */
 export interface Item {
   readonly itemId: string
@@ -74,6 +85,7 @@ export interface Example {
 
 /** Everything but the features, which may be copied as bytes. */
 export type ExampleParts = Omit<Example, 'kind' | 'features'>
+export type PageExampleParts = Omit<ExampleParts, 'scenario' | 'hardNegatives'>
 
 /** An example whose features are still the bytes of an Avro `Features` record: a view of the record's value. */
 export interface ExampleHead extends Omit<Example, 'features'> {

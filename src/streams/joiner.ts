@@ -1,6 +1,7 @@
 import { FreshetError, type ErrorCode } from '../errors.ts'
-import { decodeEventHead, encodeExampleHeartbeat, encodeExampleParts } from '../records/codec.ts'
-import type { Click, EventHead, ImpressionHead } from '../records/types.ts'
+import { decodeEventPage, encodeExampleHeartbeat, encodeExampleOfPage } from '../records/codec.ts'
+import { positionOnPage } from '../records/page.ts'
+import type { Click, EventPage, ImpressionPage } from '../records/types.ts'
 import { toDeadLetter } from './dead-letter.ts'
 import { emptyState, type JoinerState } from './joiner-state.ts'
 import { OpenRequest } from './open-requests.ts'
@@ -54,7 +55,7 @@ function onRecord(fold: Fold, record: SourceRecord): void {
   }
 }
 
-function onImpression(fold: Fold, impression: ImpressionHead, record: SourceRecord): void {
+function onImpression(fold: Fold, impression: ImpressionPage, record: SourceRecord): void {
   const { windowMs, graceMs } = fold.options
   const keepUntilMs = impression.eventTimeMs + windowMs + graceMs
   const request = find(fold, impression.requestId, record.offset, keepUntilMs)
@@ -98,7 +99,7 @@ function onClick(fold: Fold, click: Click, record: SourceRecord): void {
 function join(
   fold: Fold,
   request: OpenRequest,
-  impression: ImpressionHead,
+  impression: ImpressionPage,
   click: Click,
   record: SourceRecord,
 ): void {
@@ -106,7 +107,7 @@ function join(
   if (click.userId !== impression.userId) {
     return refuse(fold, record, 'CLICK_OTHER_USER', 'the page was shown to another user')
   }
-  const position = impression.items.indexOf(click.itemId)
+  const position = positionOnPage(impression.page, click.itemId)
   if (position === -1) {
     return refuse(fold, record, 'CLICK_NOT_SHOWN', 'the item is not on the page')
   }
@@ -197,13 +198,13 @@ function closeStale(fold: Fold, offset: number): void {
   }
 }
 
-function decode(fold: Fold, record: SourceRecord): EventHead | null {
+function decode(fold: Fold, record: SourceRecord): EventPage | null {
   if (record.value === null) {
     refuse(fold, record, 'RECORD_UNDECODABLE', 'it has no value')
     return null
   }
   try {
-    return decodeEventHead(record.value)
+    return decodeEventPage(record.value)
   } catch (error) {
     if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
     refuse(fold, record, error.code, error.message)
@@ -228,7 +229,7 @@ function refuse(fold: Fold, record: SourceRecord, code: ErrorCode, message: stri
 
 function toExample(
   fold: Fold,
-  impression: ImpressionHead,
+  impression: ImpressionPage,
   click: Click,
   position: number,
   record: SourceRecord,
@@ -241,14 +242,12 @@ function toExample(
     impressionTimeMs: impression.eventTimeMs,
     position,
     weight: click.weight,
-    scenario: impression.scenario,
-    hardNegatives: impression.eliminated,
   }
   return {
     topic: fold.options.topics.examples,
     partition: record.partition,
     key: click.userId,
-    value: encodeExampleParts(parts, impression.features),
+    value: encodeExampleOfPage(parts, impression.page),
     timestampMs: record.timestampMs,
   }
 }
@@ -272,24 +271,13 @@ function lateness(fold: Fold, eventTimeMs: number): string {
   return `it is ${fold.state.streamTimeMs - eventTimeMs} ms older than the newest event of its partition`
 }
 
-function isSame(a: ImpressionHead, b: ImpressionHead): boolean {
-  return (
-    a.eventTimeMs === b.eventTimeMs &&
-    a.userId === b.userId &&
-    a.scenario === b.scenario &&
-    areSame(a.items, b.items) &&
-    areSame(a.eliminated, b.eliminated) &&
-    a.features.equals(b.features)
-  )
-}
-
-function areSame(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i])
+function isSame(a: ImpressionPage, b: ImpressionPage): boolean {
+  return a.eventTimeMs === b.eventTimeMs && a.userId === b.userId && a.page.equals(b.page)
 }
 
 /** Values are views of a whole fetch response: what is kept is copied. */
-function owned(impression: ImpressionHead): ImpressionHead {
-  return { ...impression, features: Buffer.from(impression.features) }
+function owned({ requestId, userId, eventTimeMs, page }: ImpressionPage): ImpressionPage {
+  return { kind: 'impression', requestId, userId, eventTimeMs, page: Buffer.from(page) }
 }
 
 function ownedRecord({ key, value, ...rest }: SourceRecord): SourceRecord {

@@ -1,4 +1,4 @@
-import type { Click, ImpressionHead } from '../records/types.ts'
+import type { Click, ImpressionPage } from '../records/types.ts'
 import { ExpiryQueue } from './expiry-queue.ts'
 import type { SourceRecord } from './stage.ts'
 
@@ -19,8 +19,8 @@ export class OpenRequest {
   keepUntilMs: number
   /** Offset of the newest record that named the request, whatever became of that record. */
   lastOffset: number
-  /** `features` owns its bytes. */
-  impression: ImpressionHead | null = null
+  /** `page` owns its bytes. */
+  impression: ImpressionPage | null = null
   earlyClicks: EarlyClick[] = []
   /** Positions on the page that have given an example, in that order. */
   joined: number[] = []
