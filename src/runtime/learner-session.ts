@@ -1,6 +1,7 @@
 import { FreshetError, messageOf } from '../errors.ts'
 import { encodeReport } from '../records/codec.ts'
 import type { Cut } from '../streams/learner-types.ts'
+import type { Learner } from '../streams/learner.ts'
 import { LearnerIntake } from './learner-intake.ts'
 import type { Piece } from './learner-intake.ts'
 import { LearnerMeter } from './learner-meter.ts'
@@ -90,8 +91,8 @@ export class LearnerSession {
     })
   }
 
-  get generation(): string {
-    return this.#parts.generation
+  get learner(): Learner {
+    return this.#parts.learner
   }
 
   /** Where the consumer has to start; undefined: nothing of the partition is learnt. */
@@ -184,7 +185,8 @@ export class LearnerSession {
     }
     const { values, deadLetters } = decodeExamples(records, topics.deadLetters)
     await this.#prepare(cut, deadLetters)
-    this.#evaluationsLeft -= await learner.applyExamples(cut, values, this.#evaluationsMax())
+    const evaluated = await learner.applyExamples(cut, values, this.#evaluationsMax())
+    this.#evaluationsLeft -= evaluated
     const examples = values.flatMap(({ record }) => (record.kind === 'example' ? [record] : []))
     const offsets = new Set(values.flatMap((v) => (v.record.kind === 'example' ? [v.offset] : [])))
     this.#meter.applied(
