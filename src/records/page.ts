@@ -1,8 +1,9 @@
 import { AvroReader } from './avro-io.ts'
 
 /**
- * The page of an impression as Avro bytes: scenario, items, eliminated, features. The joiner keeps pages this way, a third
- * of the memory of decoded ones, and copies them: an example lays out the same fields the same way, without the items.
+ * The page of an impression as Avro bytes: scenario, items, eliminated, features. The joiner keeps pages this way, in about
+ * 60 % of the memory of decoded ones (1.0 against 1.7 kB for ten items), and copies them: an example lays out the same
+ * fields the same way, without the items.
  */
 export interface PageBounds {
   readonly scenarioEnd: number
