@@ -127,6 +127,7 @@ export class LearnerSession {
         this.#deps.log.warn({ error }, 'the learner stops without a last checkpoint')
       }
     }
+    if (isClean) await this.#report()
     clearTimeout(deadline)
     await this.#parts.close()
   }

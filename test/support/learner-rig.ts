@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto'
+import { inject } from 'vitest'
+import { configSchema } from '../../src/config/schema.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
+import type { Metrics } from '../../src/metrics/metrics.ts'
+import type { ModelSpec } from '../../src/model/spec.ts'
+import { encodeControlDocument, encodeExample, encodeItem } from '../../src/records/codec.ts'
+import { partitionOf } from '../../src/records/partition.ts'
+import { topicNames } from '../../src/records/topics.ts'
+import type { TopicNames } from '../../src/records/topics.ts'
+import { noFeatures } from '../../src/records/types.ts'
+import { openEngine } from '../../src/runtime/engines/index.ts'
+import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
+import {
+  bootstrapGeneration,
+  loadGeneration,
+  writeGeneration,
+} from '../../src/runtime/generation/generation.ts'
+import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
+import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
+import { learnerDir, learnerOptions, replayCutLog } from '../../src/runtime/learner-state.ts'
+import { runLearner } from '../../src/runtime/learner.ts'
+import type { LearnerDeps } from '../../src/runtime/learner.ts'
+import type { KafkaClient, Logger, OnlineStore, Producer } from '../../src/runtime/ports.ts'
+import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
+import { firstDocument } from '../../src/streams/controller.ts'
+import type { Learner } from '../../src/streams/learner.ts'
+import { silentLog, temporaryDir } from './own-servers.ts'
+import type { OnEnd } from './own-servers.ts'
+import { randomFrom } from './vectors.ts'
+
+const model: ModelSpec = {
+  dim: 8,
+  temperature: 0.2,
+  user: { features: [], hidden: 8 },
+  item: {
+    features: [{ kind: 'categorical', name: 'genre', buckets: 16, dim: 4 }],
+    hidden: 8,
+  },
+}
+
+export const generation = 'g1'
+const partitions = 3
+
+export interface LearnerRig {
+  readonly config: Config
+  readonly topics: TopicNames
+  readonly kafka: KafkaClient
+  readonly store: OnlineStore
+  readonly producer: Producer
+  readonly stateDir: string
+  readonly partitions: number
+  /** Messages logged as warnings or errors, of all learners. */
+  readonly complaints: string[]
+  /** What a learner is made of, to be changed for one test. */
+  depsOf(changes?: Partial<LearnerDeps>): LearnerDeps & { readonly metrics: Metrics }
+  start(changes?: Partial<LearnerDeps>): RunningLearner
+  items(count: number): Promise<void>
+  /** Sends so many examples; returns their users. */
+  examples(count: number): Promise<ReadonlySet<string>>
+  /** The tables computed again from the log of cuts; `dir`: another state folder. */
+  replayed(dir?: string): Promise<Learner>
+}
+
+export interface RunningLearner {
+  readonly metrics: Metrics
+  /** Ends it cleanly, checkpoint included. */
+  stop(): Promise<void>
+}
+
+/** Topics of its own on the shared broker, a bootstrap generation that is live, and learners on it. */
+export async function learnerRig(
+  onEnd: OnEnd,
+  options: {
+    readonly redisUrl?: string
+    readonly learner?: Partial<Config['learner']>
+  } = {},
+): Promise<LearnerRig> {
+  const topicPrefix = `learner-${randomUUID().slice(0, 8)}`
+  const stateDir = await temporaryDir(onEnd)
+  const artifacts = openDirectoryStore(await temporaryDir(onEnd))
+  const config = configSchema.parse({
+    stateDir,
+    kafka: { brokers: inject('kafkaBrokers'), topicPrefix, partitions },
+    redis: { url: options.redisUrl ?? inject('redisUrl'), keyPrefix: `${topicPrefix}:` },
+    learner: { batchMax: 32, negatives: 16, syncMs: 50, ...options.learner },
+  })
+  const topics = topicNames(topicPrefix)
+  const kafka = createKafkaClient({ config: config.kafka, log: silentLog })
+  onEnd(() => kafka.close())
+  await kafka.createTopics(topicDefinitions(config))
+  const store = openOnlineStore(config.redis, silentLog)
+  onEnd(() => store.close())
+  const producer = await kafka.producer()
+  await writeGeneration(artifacts, bootstrapGeneration(generation, model, 3, 1_700_000_000_000))
+  const value = encodeControlDocument(firstDocument(generation))
+  await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
+
+  const complaints: string[] = []
+  const complain = (_: object, message: string): void => void complaints.push(message)
+  const log: Logger = { ...silentLog, warn: complain, error: complain, child: () => log }
+  const depsOf = (changes: Partial<LearnerDeps> = {}) => ({
+    ...{ kafka, store, artifacts, config, topics, log },
+    engine: openEngine('onnx'),
+    metrics: createMetrics(),
+    clock: { nowMs: () => Date.now() },
+    instance: 'learner-0',
+    signal: new AbortController().signal,
+    ...changes,
+  })
+  return {
+    ...{ config, topics, kafka, store, producer, stateDir, partitions, complaints, depsOf },
+    start: (changes) => {
+      const ending = new AbortController()
+      const deps = depsOf({ ...changes, signal: ending.signal })
+      const running = runLearner(deps)
+      running.catch((error: unknown) => complaints.push(`ended: ${String(error)}`))
+      const stop = async () => {
+        ending.abort()
+        await running
+      }
+      onEnd(() => stop().catch(() => {}))
+      return { metrics: deps.metrics, stop }
+    },
+    ...inputsOf(producer, topics),
+    replayed: async (dir = stateDir) => {
+      const loaded = await loadGeneration(artifacts, generation)
+      const engine = await openEngine('onnx').open(loaded.model, loaded.dense)
+      onEnd(() => engine.close())
+      const setup = { generation: loaded, engine, kafka, topics, log }
+      return replayCutLog(
+        { ...setup, options: learnerOptions(config.learner) },
+        learnerDir(dir, generation),
+      )
+    },
+  }
+}
+
+function inputsOf(producer: Producer, topics: TopicNames): Pick<LearnerRig, 'items' | 'examples'> {
+  const random = randomFrom(7)
+  let sent = 0
+  return {
+    items: (count) =>
+      producer.send(
+        Array.from({ length: count }, (_, i) => {
+          const features = { ...noFeatures, categorical: new Map([['genre', [`genre${i % 5}`]]]) }
+          const item = { itemId: `i${i}`, title: `Item ${i}`, createdAtMs: 1_000, features }
+          const value = encodeItem(item)
+          return { topic: topics.items, key: item.itemId, value, timestampMs: Date.now() }
+        }),
+      ),
+    examples: async (count) => {
+      const users = new Set<string>()
+      const records = Array.from({ length: count }, () => {
+        const userId = `u${Math.floor(random() * 40)}`
+        users.add(userId)
+        const eventTimeMs = 1_700_000_000_000 + sent++ * 1_000
+        const value = encodeExample({
+          ...{ kind: 'example', requestId: `r${sent}`, userId, eventTimeMs },
+          itemId: `i${Math.floor(random() ** 2 * 60)}`,
+          ...{ impressionTimeMs: eventTimeMs - 500, position: 0, weight: 1, scenario: 'home' },
+          ...{ hardNegatives: [], features: noFeatures },
+        })
+        const partition = partitionOf(userId, partitions)
+        return { topic: topics.examples, key: userId, value, partition, timestampMs: Date.now() }
+      })
+      await producer.send(records)
+      return users
+    },
+  }
+}
