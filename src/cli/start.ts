@@ -171,7 +171,7 @@ class LiveStatus {
   start(): void {
     const { screen } = this.#run
     screen.log(
-      `input: ${this.#run.source.description}\nask for a recall in a second terminal: npx freshet recall --user ${exampleUser(this.#run.options)} -k 10\n`,
+      `input: ${this.#run.source.description}\nask for a recall in a second terminal: npx freshet recall --user 123 -k 10\n`,
     )
     this.#timer = setInterval(() => void this.show(), screen.isInteractive ? screenMs : lineMs)
   }
@@ -202,10 +202,6 @@ class LiveStatus {
     if (screen.isInteractive) screen.draw(statusBlock(input))
     else screen.log(`${statusLine(input)}\n`)
   }
-}
-
-function exampleUser({ events }: StartOptions): string {
-  return events === undefined ? 'u1' : '123'
 }
 
 async function writeReport(

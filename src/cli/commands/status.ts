@@ -111,11 +111,10 @@ function describe({ control, reports, lags }: Status): string {
   ].join('\n')
 }
 
+/** The plain figures of a report; --json prints all of it. */
 function summary(body: Readonly<Record<string, unknown>>): string {
   return Object.entries(body)
-    .map(
-      ([key, value]) =>
-        `${key}=${typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(4) : JSON.stringify(value)}`,
-    )
-    .join(' ')
+    .filter(([, value]) => typeof value !== 'object')
+    .map(([key, value]) => `${key} ${String(value)}`)
+    .join(', ')
 }
