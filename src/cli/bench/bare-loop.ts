@@ -6,8 +6,8 @@ import { interrupted, withKafka } from '../connect.ts'
 const inFlightMax = 10_000
 
 /**
- * Reads topics and writes every record to another, with no work between: what the client and the broker allow, and so the
- * limit of every role. Until Ctrl-C or SIGTERM; commits nothing.
+ * Reads topics, over and over, and writes every record to another, with no work between: what the client and the broker
+ * allow, and so the limit of every role. Until Ctrl-C or SIGTERM; commits nothing.
  */
 export async function runBareLoop(
   config: Config,
@@ -36,7 +36,7 @@ export async function runBareLoop(
       handler: {
         assigned: () => Promise.resolve(new Map()),
         revoked: () => Promise.resolve(),
-        onBatch: ({ topic, partition, records }) => {
+        onBatch: ({ topic, partition, records, highWatermark }) => {
           inFlight += records.length
           if (inFlight > inFlightMax) {
             paused.set(`${topic}/${partition}`, { topic, partition })
@@ -45,6 +45,9 @@ export async function runBareLoop(
           const copies = records.map(({ key, value, timestampMs }): SinkRecord => ({
             ...{ topic: to, partition, key, value, timestampMs },
           }))
+          // The last offset may be the marker of a transaction.
+          const isEnd = records.at(-1)!.offset >= highWatermark - 2
+          if (isEnd) consumer?.seek({ topic, partition }, 0)
           producer.send(copies).then(() => acknowledged(copies.length), failed)
           return Promise.resolve()
         },
