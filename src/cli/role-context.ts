@@ -44,6 +44,7 @@ export async function openContext(
   health.set('kafka', false, `waiting for ${config.kafka.brokers.join(', ')}`)
   const { enabled, host, port } = config.metrics
   const operators = enabled ? await serveOperators(metrics, health, host, port) : null
+  if (operators !== null) log.info({ url: operators.url }, 'serving metrics and health')
   const onUp = (isUp: boolean): void => metrics.isUp.set({ dependency: 'kafka' }, isUp ? 1 : 0)
   const kafka = createKafkaClient({ config: config.kafka, log, onUp })
   const close = async (): Promise<void> => {

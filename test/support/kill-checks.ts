@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeDeadLetter, decodeExample } from '../../src/records/codec.ts'
 import { partitionOf } from '../../src/records/partition.ts'
 import type { Event, Example } from '../../src/records/types.ts'
@@ -21,8 +20,7 @@ import type { Deployment } from './deployment.ts'
 import { offlineJoin } from './offline-join.ts'
 import { silentLog } from './own-servers.ts'
 import type { Observation } from './recall-watch.ts'
-
-const visibleWithinMs = 60_000
+import { readTopic } from './settle.ts'
 
 /** Every example on the topic, as a reader of committed records sees it, against the offline join of the input. */
 export async function checkExamples(
@@ -154,31 +152,6 @@ async function checkRows(
   }
 }
 
-/** Waits until Redis says that everything on the examples topic has been learnt. @returns what is missing, empty: nothing */
-export async function waitUntilVisible({ kafka, topics, config }: Deployment): Promise<string> {
-  const id = (await readControl(kafka, topics.control, silentLog))!.live!
-  const ends = new Map<number, number>()
-  for (const { partition, offset } of await readTopic({ kafka }, topics.examples)) {
-    ends.set(partition, offset + 1)
-  }
-  const store = openOnlineStore(config.redis, silentLog)
-  try {
-    const deadlineMs = performance.now() + visibleWithinMs
-    for (;;) {
-      const missing: string[] = []
-      for (const [partition, end] of ends) {
-        const read = await store.read(id, partition, 'anybody', 5_000).catch(() => null)
-        const through = read?.learnedThrough?.offset ?? 0
-        if (through < end) missing.push(`examples/${partition}: visible to ${through} of ${end}`)
-      }
-      if (missing.length === 0 || performance.now() > deadlineMs) return missing.join(', ')
-      await sleep(100)
-    }
-  } finally {
-    await store.close()
-  }
-}
-
 /** A user whose row has been served once is never cold again; after Redis was emptied there is DEGRADED, and OK in the end. */
 export function checkRecall(
   observations: readonly Observation[],
@@ -201,19 +174,6 @@ export function checkRecall(
     if (!after.some(({ status }) => status === 'OK')) problems.push('no OK after Redis was emptied')
   }
   return Object.fromEntries(countsOf(observations.map(({ status }) => status)))
-}
-
-async function readTopic(
-  { kafka }: Pick<Deployment, 'kafka'>,
-  topic: string,
-): Promise<SourceRecord[]> {
-  const records: SourceRecord[] = []
-  for (const { partition, low, high } of await kafka.offsets(topic)) {
-    await kafka.readRange({ topic, partition }, low, high, (batch) => {
-      records.push(...batch.records)
-    })
-  }
-  return records
 }
 
 function countsOf(lines: readonly string[]): Map<string, number> {

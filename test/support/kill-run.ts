@@ -1,6 +1,7 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { groupName } from '../../src/records/topics.ts'
 import type { Click, Event } from '../../src/records/types.ts'
 import type { SourceEvent } from '../../src/streams/source-event.ts'
 import { createGenerator } from '../../src/streams/generator/generator.ts'
@@ -9,11 +10,14 @@ import type { Deployment } from './deployment.ts'
 import { feed } from './feed.ts'
 import { killPlan } from './kill-plan.ts'
 import type { Strike, Victim } from './kill-plan.ts'
-import { checkExamples, checkLearner, checkRecall, waitUntilVisible } from './kill-checks.ts'
+import { checkExamples, checkLearner, checkRecall } from './kill-checks.ts'
 import type { OnEnd } from './own-servers.ts'
 import { watchRecall } from './recall-watch.ts'
+import { watchTransactions } from './open-transactions.ts'
+import type { TransactionWatch } from './open-transactions.ts'
 import type { RecallWatch } from './recall-watch.ts'
 import type { RoleProcess } from './role-process.ts'
+import { settle } from './settle.ts'
 
 export interface KillRunOptions {
   readonly seed: number
@@ -23,6 +27,8 @@ export interface KillRunOptions {
   /** Impressions and clicks, before some of them are sent twice. */
   readonly events: number
   readonly perSecond: number
+  /** Where the logs of the processes are left; nowhere by default. */
+  readonly logsDir?: string
 }
 
 export interface KillRunReport {
@@ -31,7 +37,9 @@ export interface KillRunReport {
   readonly sent: number
   readonly expected: number
   readonly examples: number
-  /** Times that a joiner found itself shut out by its successor. */
+  /** A joiner fell asleep while it had a transaction open. */
+  readonly isMidTransaction: boolean
+  /** Transactions that joiners found shut out by a successor, as far as they lived to tell. */
   readonly fenced: number
   readonly deadLetters: number
   readonly cuts: number
@@ -45,8 +53,8 @@ export interface KillRunReport {
 }
 
 const sessionTimeoutMs = 2_000
-const settleWithinMs = 90_000
 const watchedUsers = 40
+const freezeAttemptsMax = 25
 
 /**
  * One run: input with duplicates and disorder goes in at a steady pace while processes are killed, frozen and emptied at moments that
@@ -62,28 +70,28 @@ export async function killRun(onEnd: OnEnd, options: KillRunOptions): Promise<Ki
   const strikes = killPlan(options.seed, { spanMs, sessionTimeoutMs })
   const watch = await watchRecall(watchOptions(target), usersOf(input))
   onEnd(() => watch.stop())
-  const flushes: number[] = []
-  const striking = strike(strikes, fleet, options.redisUrl, flushes)
+  const striking = strike(strikes, fleet, target)
   const sent = await feed(target.kafka, target.topics, recorded(input, log), options)
-  await striking
+  const { flushedAtMs, isMidTransaction } = await striking
   const problems: string[] = []
   const sentMs = performance.now()
-  const isSettled = await settle(target)
-  if (!isSettled) problems.push(`not settled within ${settleWithinMs} ms: ${await lags(target)}`)
-  const missing = await waitUntilVisible(target)
-  if (missing !== '') problems.push(missing)
+  await settle(target, problems)
   const settledMs = performance.now() - sentMs
   await watchUntilHealthy(watch)
   await watch.stop()
   const { found, expected, deadLetters } = await checkExamples(target, log, problems)
+  const fenced = (await fencedBy(fleet['joiner-0'])) + (await fencedBy(fleet['joiner-1']))
   const code = await fleet.learner.stop()
   if (code !== 0) problems.push(`the learner ended with ${code}`)
   const { cuts, rows } = await checkLearner(target, found, problems)
-  const recalls = checkRecall(watch.observations, flushes, problems)
-  for (const role of Object.values(fleet)) await role.kill()
+  const recalls = checkRecall(watch.observations, flushedAtMs, problems)
+  for (const role of Object.values(fleet)) {
+    await role.kill()
+    if (options.logsDir !== undefined) await keepLog(role, options.logsDir)
+  }
   return {
     ...{ seed: options.seed, strikes, sent, expected, examples: found.length, deadLetters },
-    ...{ fenced: fencedOf(fleet), cuts, rows, recalls, problems },
+    ...{ isMidTransaction, fenced, cuts, rows, recalls, problems },
     settledMs: Math.round(settledMs),
     wallMs: Math.round(performance.now() - startedMs),
   }
@@ -151,23 +159,30 @@ function watchOptions({ config }: Deployment) {
   return { brokers: config.kafka.brokers, topicPrefix: config.kafka.topicPrefix }
 }
 
+interface Struck {
+  readonly flushedAtMs: readonly number[]
+  readonly isMidTransaction: boolean
+}
+
 /** Each victim has a time line of its own, so that a long sleep of one holds up no strike on another. */
 async function strike(
   strikes: readonly Strike[],
   fleet: Fleet,
-  redisUrl: string,
-  flushes: number[],
-): Promise<void> {
+  { config, topics }: Deployment,
+): Promise<Struck> {
   const startedMs = performance.now()
+  const transactions = await watchTransactions(config.kafka, topics.examples)
+  const flushedAtMs: number[] = []
+  let isMidTransaction = false
   const run = async ({ atMs, victim, what, forMs }: Strike): Promise<void> => {
     await sleep(Math.max(0, startedMs + atMs - performance.now()))
     if (victim === 'redis') {
-      await empty(redisUrl)
-      flushes.push(performance.now())
+      await empty(config.redis.url)
+      flushedAtMs.push(performance.now())
       return
     }
     const role = fleet[victim]
-    if (what === 'freeze') role.freeze()
+    if (what === 'freeze') isMidTransaction = await freezeMidTransaction(role, transactions)
     else await role.kill()
     await sleep(forMs)
     if (what === 'freeze') role.thaw()
@@ -179,41 +194,28 @@ async function strike(
       for (const one of strikes.filter((each) => each.victim === victim)) await run(one)
     }),
   )
+  transactions.close()
+  return { flushedAtMs, isMidTransaction }
+}
+
+/** Tries moments until one lies inside a transaction; where input has run dry there may be none. */
+async function freezeMidTransaction(
+  role: RoleProcess,
+  transactions: TransactionWatch,
+): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    role.freeze()
+    if (await transactions.isOneStuck()) return true
+    if (attempt === freezeAttemptsMax) return false
+    role.thaw()
+    await sleep(20 + 7 * attempt)
+  }
 }
 
 async function empty(redisUrl: string): Promise<void> {
   const redis = new Redis(redisUrl)
   await redis.flushall()
   redis.disconnect()
-}
-
-/** Everything that came in has been ingested, joined, learnt and acknowledged by Redis. */
-async function settle(target: Deployment): Promise<boolean> {
-  const deadlineMs = performance.now() + settleWithinMs
-  while (performance.now() < deadlineMs) {
-    if ((await lags(target)) === '') return true
-    await sleep(100)
-  }
-  return false
-}
-
-/** What is not done yet, in words; empty: nothing. */
-async function lags({ kafka, topics, config }: Deployment): Promise<string> {
-  const { topicPrefix } = config.kafka
-  const lagOf = async (role: string, topic: string): Promise<string[]> => {
-    const ends = await kafka.offsets(topic)
-    const committed = await kafka.committed(groupName(topicPrefix, role), topic)
-    return ends.flatMap(({ partition, low, high }) => {
-      const lag = high - (committed.get(partition)?.offset ?? low)
-      return lag === 0 ? [] : [`${role} ${topic}/${partition}: ${lag}`]
-    })
-  }
-  const found = await Promise.all([
-    lagOf('ingest', topics.impressions),
-    lagOf('ingest', topics.clicks),
-    lagOf('joiner', topics.events),
-  ])
-  return found.flat().join(', ')
 }
 
 /** Replies must be good again in the end, whatever was struck last. */
@@ -224,8 +226,13 @@ async function watchUntilHealthy(watch: RecallWatch): Promise<void> {
   while (performance.now() < deadlineMs && !isHealthy()) await sleep(100)
 }
 
-function fencedOf(fleet: Fleet): number {
-  return [fleet['joiner-0'], fleet['joiner-1']]
-    .flatMap((joiner) => joiner.log())
-    .filter(({ code }) => code === 'PRODUCER_FENCED').length
+async function fencedBy(joiner: RoleProcess): Promise<number> {
+  const metrics = await joiner.metrics()
+  const match = /^freshet_transactions_total{.*outcome="fenced".*} (\d+)/m.exec(metrics)
+  return Number(match?.[1] ?? 0)
+}
+
+async function keepLog({ name, logFile }: RoleProcess, dir: string): Promise<void> {
+  await fs.mkdir(dir, { recursive: true })
+  await fs.copyFile(logFile, path.join(dir, `${name}.log`))
 }

@@ -23,6 +23,8 @@ export interface RoleProcess {
   /** SIGCONT. */
   thaw(): void
   log(): LogLine[]
+  /** The text that Prometheus would get from the running process. */
+  metrics(): Promise<string>
   /** Waits until a line of its log is as wanted. @throws with the end of the log when the process ends or time is up */
   waitForLog(isWanted: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>
 }
@@ -71,7 +73,12 @@ export function startRole(
     await ended
   }
   start()
-  onEnd(kill)
+  const endWithUs = (): void => void child?.kill('SIGKILL')
+  process.once('exit', endWithUs)
+  onEnd(async () => {
+    await kill()
+    process.off('exit', endWithUs)
+  })
   return {
     ...{ name, logFile, start, kill },
     pid: () => {
@@ -87,6 +94,10 @@ export function startRole(
     freeze: () => signal('SIGSTOP'),
     thaw: () => signal('SIGCONT'),
     log: () => readLog(logFile),
+    metrics: async () => {
+      const { url } = readLog(logFile).findLast(({ url }) => url !== undefined)!
+      return (await fetch(`${String(url)}/metrics`)).text()
+    },
     waitForLog: async (isWanted, withinMs = startWithinMs) => {
       const deadlineMs = performance.now() + withinMs
       for (;;) {
