@@ -12,28 +12,29 @@ import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } fr
 import { toJsonLine } from '../json-line.ts'
 
 interface MapOptions extends CommonOptions {
-  readonly check: string
-  readonly source: string
+  readonly check?: string
+  readonly source?: string
   readonly show: number
 }
 
 export function addMapCommand(program: Command): void {
   addCommonOptions(program.command('map'))
     .description('try the field mapping of a source on a file of JSON lines, without Kafka')
-    .requiredOption('--check <file>', 'one JSON record a line')
-    .requiredOption(
+    .option('--check <file>', 'one JSON record a line (required)')
+    .option(
       '--source <name>',
-      'impressions, clicks, or a name under `sources:` of the configuration',
+      'impressions, clicks, or a name under `sources:` of the configuration (required)',
     )
     .option('--show <count>', 'how many mapped records to print', wholeNumber(0, '--show'), 3)
-    .action(async (options: MapOptions) => {
-      const config = effectiveConfig(options)
-      const mapping = await compileSource(
-        options.source,
-        sourceOf(config, options.source),
-        config.ingest,
-      )
-      const failed = await check(options, mapping)
+    .action(async ({ check: file, source, show, ...common }: MapOptions) => {
+      if (file === undefined || source === undefined)
+        throw new FreshetError(
+          'USAGE_INVALID',
+          'what is to be mapped, and how? Give --check FILE and --source NAME',
+        )
+      const config = effectiveConfig(common)
+      const mapping = await compileSource(source, sourceOf(config, source), config.ingest)
+      const failed = await check(file, show, mapping)
       if (failed > 0) process.exitCode = 1
     })
 }
@@ -55,7 +56,7 @@ function sourceOf(config: Config, name: string): SourceConfig {
 }
 
 /** Prints the first mapped records and every line that fails. Returns how many failed. */
-async function check({ check: file, show }: MapOptions, mapping: Mapping): Promise<number> {
+async function check(file: string, show: number, mapping: Mapping): Promise<number> {
   await access(file).catch((cause: unknown) => {
     throw new FreshetError(
       'FILE_MISSING',

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { FreshetError } from '../../errors.ts'
 import type { Config } from '../../config/schema.ts'
 import {
   RecallClient,
@@ -8,7 +9,7 @@ import {
 import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } from '../options.ts'
 
 interface RecallCommandOptions extends CommonOptions {
-  readonly user: string
+  readonly user?: string
   readonly k: number
   readonly exclude?: readonly string[]
   readonly filter?: string
@@ -20,7 +21,7 @@ interface RecallCommandOptions extends CommonOptions {
 export function addRecallCommand(program: Command): void {
   addCommonOptions(program.command('recall'))
     .description('ask the recall pods for the nearest items of a user')
-    .requiredOption('-u, --user <id>', 'user id')
+    .option('-u, --user <id>', 'user id (required)')
     .option('-k <count>', 'how many items', wholeNumber(1, '-k'), 10)
     .option('--exclude <ids...>', 'items that must not come back')
     .option(
@@ -31,10 +32,14 @@ export function addRecallCommand(program: Command): void {
     .option('--timeout <ms>', 'how long to wait for the reply', wholeNumber(1, '--timeout'), 5_000)
     .option('--json', 'print the reply as JSON')
     .action(async (options: RecallCommandOptions) => {
+      // Not a required option of the parser, which would complain of it before it suggests the flag that was meant.
+      if (options.user === undefined)
+        throw new FreshetError('USAGE_INVALID', 'whose recall? Give --user ID')
+      const { user } = options
       const client = await RecallClient.connect(recallClientOptions(effectiveConfig(options)))
       try {
         const result = await client.recall({
-          userId: options.user,
+          userId: user,
           k: options.k,
           scenario: options.scenario,
           exclude: options.exclude ?? [],
