@@ -5,6 +5,7 @@ export {
   decodeExampleHead,
   encodeExample,
   encodeExampleHeartbeat,
+  eventTimeOfExample,
   encodeExampleOfPage,
   encodeExampleParts,
 } from './example-codec.ts'

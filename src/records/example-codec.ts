@@ -65,6 +65,18 @@ export function decodeExampleHead(value: Buffer): ExampleHead | Heartbeat {
   return decode(value, (reader) => reader.rest())
 }
 
+/**
+ * The event time alone, without decoding what stands before it.
+ * @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN
+ */
+export function eventTimeOfExample(value: Buffer): number {
+  const reader = new AvroReader(known.isCurrent(value) ? value : upgrade(value), headerBytes)
+  if (reader.choice('example', topicSchemas.examples.length) === exampleBranch) {
+    for (const id of ['request_id', 'user_id', 'item_id']) reader.skip(id)
+  }
+  return reader.long('event_time')
+}
+
 function decode<F>(
   value: Buffer,
   features: (reader: AvroReader) => F,

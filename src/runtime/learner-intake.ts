@@ -13,21 +13,24 @@ export interface IntakeOptions {
   readonly pieceMax: number
   /** Records of one partition that may wait; beyond, the partition is paused. */
   readonly waitingMax: number
+  /** How far in event time a piece may run ahead of what waits in other partitions. */
+  readonly aheadMs: number
+  /** Event time of a record; what has none comes first. */
+  timeOf(record: SourceRecord): number
   pause(partition: TopicPartition): void
   resume(partition: TopicPartition): void
 }
 
 interface Queue extends TopicPartition {
   records: SourceRecord[]
+  /** Event time of each record. */
+  times: number[]
   isPaused: boolean
 }
 
-/** How far in arrival time a piece may run ahead of what waits in other partitions. */
-const aheadMs = 25
-
 /**
- * Records between the consumer, which must not wait, and the learner: bounded, in order by partition, and between partitions by arrival,
- * so that a backlog is learnt about as it came in and no partition runs days of event time ahead.
+ * Records between the consumer, which must not wait, and the learner: bounded, in order by partition, and between partitions by event
+ * time, so that a backlog is learnt about as it happened and no partition runs days ahead.
  */
 export class LearnerIntake {
   readonly #options: IntakeOptions
@@ -55,11 +58,12 @@ export class LearnerIntake {
   add({ topic, partition, records, highWatermark }: Batch): number {
     const key = partitionKey({ topic, partition })
     this.#ends.set(key, highWatermark)
-    const queue = this.#queues.get(key) ?? { topic, partition, records: [], isPaused: false }
+    const queue = this.#queues.get(key) ?? newQueue(topic, partition)
     const next = Math.max(this.#positions.get(key) ?? 0, 1 + (queue.records.at(-1)?.offset ?? -1))
     const fresh = records.filter(({ offset }) => offset >= next)
     if (fresh.length === 0) return records.length
     queue.records = queue.records.concat(fresh)
+    queue.times = queue.times.concat(fresh.map((record) => this.#options.timeOf(record)))
     this.#queues.set(key, queue)
     if (!queue.isPaused && queue.records.length > this.#options.waitingMax) {
       queue.isPaused = true
@@ -69,13 +73,14 @@ export class LearnerIntake {
     return records.length - fresh.length
   }
 
-  /** The next piece of the partition whose first record came in first; null when nothing waits. */
+  /** The next piece of the partition whose first record is the oldest; null when nothing waits. */
   take(): Piece | null {
     const queue = this.#oldest()
     if (queue === null) return null
     const key = partitionKey(queue)
     const records = queue.records.slice(0, this.#pieceOf(queue))
     queue.records = queue.records.slice(records.length)
+    queue.times = queue.times.slice(records.length)
     if (queue.records.length === 0) this.#queues.delete(key)
     if (queue.isPaused && queue.records.length <= this.#options.waitingMax / 2) {
       queue.isPaused = false
@@ -91,20 +96,20 @@ export class LearnerIntake {
   #oldest(): Queue | null {
     let oldest: Queue | null = null
     for (const queue of this.#queues.values()) {
-      if (oldest === null || arrivalOf(queue) < arrivalOf(oldest)) oldest = queue
+      if (oldest === null || queue.times[0]! < oldest.times[0]!) oldest = queue
     }
     return oldest
   }
 
-  /** At least one record; no more than the piece may hold, nor any that came in much later than what waits elsewhere. */
+  /** At least one record; no more than the piece may hold, nor any that is much newer than what waits elsewhere. */
   #pieceOf(queue: Queue): number {
     let untilMs = Infinity
     for (const other of this.#queues.values()) {
-      if (other !== queue) untilMs = Math.min(untilMs, arrivalOf(other) + aheadMs)
+      if (other !== queue) untilMs = Math.min(untilMs, other.times[0]! + this.#options.aheadMs)
     }
     const most = Math.min(queue.records.length, this.#options.pieceMax)
     let size = 1
-    while (size < most && queue.records[size]!.timestampMs <= untilMs) size++
+    while (size < most && queue.times[size]! <= untilMs) size++
     return size
   }
 
@@ -136,6 +141,6 @@ export class LearnerIntake {
   }
 }
 
-function arrivalOf(queue: Queue): number {
-  return queue.records[0]!.timestampMs
+function newQueue(topic: string, partition: number): Queue {
+  return { topic, partition, records: [], times: [], isPaused: false }
 }

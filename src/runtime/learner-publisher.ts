@@ -58,6 +58,11 @@ export class LearnerPublisher {
       .then(() => onEnd(), onEnd)
   }
 
+  /** Resolves when what is being published is visible. */
+  async published(): Promise<void> {
+    await this.#publishing
+  }
+
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
     await this.#publishing

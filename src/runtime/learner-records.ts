@@ -1,6 +1,6 @@
 import { FreshetError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { decodeExample, decodeItem } from '../records/codec.ts'
+import { decodeExample, decodeItem, eventTimeOfExample } from '../records/codec.ts'
 import { toDeadLetter } from '../streams/dead-letter.ts'
 import type { CatalogueChange, ExampleRecord } from '../streams/learner-types.ts'
 import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
@@ -34,6 +34,17 @@ export function decodeCatalogue(
     }
     return { itemId: key.toString(), item: null }
   })
+}
+
+/** Event time of an example or heartbeat; 0 for a change of the catalogue and for what cannot be read, which then comes first. */
+export function timeOf({ topic, value }: SourceRecord, examplesTopic: string): number {
+  if (topic !== examplesTopic || value === null) return 0
+  try {
+    return eventTimeOfExample(value)
+  } catch (error) {
+    if (error instanceof FreshetError && error.disposition === 'dead-letter') return 0
+    throw error
+  }
 }
 
 function decodeEach<T>(

@@ -8,7 +8,7 @@ import { LearnerMeter } from './learner-meter.ts'
 import { openLearner } from './learner-open.ts'
 import type { LearnerParts } from './learner-open.ts'
 import { LearnerPublisher } from './learner-publisher.ts'
-import { decodeCatalogue, decodeExamples } from './learner-records.ts'
+import { decodeCatalogue, decodeExamples, timeOf } from './learner-records.ts'
 import type { Decoded } from './learner-records.ts'
 import type { LearnerDeps } from './learner.ts'
 import type { Batch, TopicPartition } from './ports.ts'
@@ -80,6 +80,8 @@ export class LearnerSession {
     this.#intake = new LearnerIntake({
       pieceMax: deps.config.learner.batchMax * batchesPerCut,
       waitingMax,
+      aheadMs: deps.config.learner.batchSpanMs,
+      timeOf: (record) => timeOf(record, deps.topics.examples),
       pause: (partition) => hooks.pause(partition),
       resume: (partition) => hooks.resume(partition),
     })
@@ -134,7 +136,9 @@ export class LearnerSession {
 
   async #run(): Promise<void> {
     while (!this.#isStopping) {
-      const piece = this.#intake.take()
+      // In a replay, what was learnt in one stretch of event time is to be seen before the next is learnt and scored.
+      if (this.#isOverdue() && this.#publisher.isBusy) await this.#publisher.published()
+      const piece = this.#isOverdue() ? null : this.#intake.take()
       if (piece !== null) await this.#learn(piece)
       if (this.#failure !== null) throw this.#failure as Error
       const untilSyncMs = this.#untilSyncMs()
@@ -156,11 +160,14 @@ export class LearnerSession {
 
   /** A sync also tells whether Redis still has everything, so that one is due when nothing has changed, too. */
   #untilSyncMs(): number {
-    const { syncMs, syncExamples, syncEventMs } = this.#deps.config.learner
-    if (this.#examplesSinceSync >= syncExamples) return 0
-    if (this.#eventTimeMs - this.#syncedEventTimeMs >= syncEventMs) return 0
+    const { syncMs, syncExamples } = this.#deps.config.learner
+    if (this.#examplesSinceSync >= syncExamples || this.#isOverdue()) return 0
     const everyMs = this.#isChanged ? syncMs : rowsCheckMs
     return this.#lastSyncMs + everyMs - this.#deps.clock.nowMs()
+  }
+
+  #isOverdue(): boolean {
+    return this.#eventTimeMs - this.#syncedEventTimeMs >= this.#deps.config.learner.syncEventMs
   }
 
   #waitMs(untilSyncMs: number): number {

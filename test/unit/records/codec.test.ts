@@ -6,6 +6,7 @@ import {
   decodeEventHead,
   decodeExample,
   decodeExampleHead,
+  eventTimeOfExample,
   decodeFeatures,
   encodeEvent,
   encodeExample,
@@ -68,6 +69,8 @@ test('an example comes back as it went in, whole, as a head, and from parts', ()
       expect(decodeExample(value)).toEqual(e)
       const bytes = encodeFeatures(e.features)
       expect(decodeExampleHead(value)).toEqual({ ...e, features: bytes })
+      expect(eventTimeOfExample(value)).toBe(e.eventTimeMs)
+      expect(eventTimeOfExample(encodeExampleHeartbeat(e.eventTimeMs))).toBe(e.eventTimeMs)
       expect(encodeExampleParts(e, bytes)).toEqual(value)
     }),
   )

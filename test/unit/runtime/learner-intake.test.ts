@@ -7,13 +7,15 @@ function intake(waitingMax = 100) {
   const queue = new LearnerIntake({
     pieceMax: 3,
     waitingMax,
+    aheadMs: 25,
+    timeOf: ({ timestampMs }) => timestampMs,
     pause: ({ partition }) => calls.push(`pause ${partition}`),
     resume: ({ partition }) => calls.push(`resume ${partition}`),
   })
   return { queue, calls }
 }
 
-/** Records that came in at ten times their offset, or at `atMs`. */
+/** Records of a time that is ten times their offset, or at `atMs`. */
 function batch(partition: number, offsets: readonly number[], atMs?: number): Batch {
   const records = offsets.map((offset) => ({
     ...{ topic: 't', partition, offset, timestampMs: atMs ?? offset * 10, key: null, value: null },
@@ -30,7 +32,7 @@ const ranges = (queue: LearnerIntake) => {
   return found
 }
 
-test('pieces follow each other without a gap, in order, and between partitions by arrival', () => {
+test('pieces follow each other without a gap, in order, and between partitions by time', () => {
   const { queue } = intake()
   queue.startAt({ topic: 't', partition: 0 }, 5)
   queue.add(batch(0, [6, 7, 8, 9, 12]))
@@ -43,7 +45,7 @@ test('pieces follow each other without a gap, in order, and between partitions b
   ])
 })
 
-test('a partition does not run ahead of what came in earlier elsewhere', () => {
+test('a partition does not run ahead of what is older elsewhere', () => {
   const { queue } = intake()
   queue.add(batch(0, [1, 2, 90]))
   queue.add(batch(1, [50, 51]))
