@@ -23,7 +23,12 @@ const pollMs = 5
  */
 export async function clickTrial(outside: Outside, userId: string, name: string): Promise<number> {
   const { producer, topics, client } = outside
-  const before = await client.recall({ userId, k, timeoutMs: visibleWithinMs })
+  // Right after the start no item has been published yet.
+  const before = await askUntil(
+    () => client.recall({ userId, k, timeoutMs: visibleWithinMs }),
+    ({ items }) => items.length >= pageSize,
+    'a page of items',
+  )
   const items = idsOf(before).slice(0, pageSize)
   const page = { request_id: name, user_id: userId, event_time: Date.now(), items }
   await producer.send({ topic: topics.impressions, messages: [jsonOf(userId, page)] })
