@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { FreshetError } from '../../errors.ts'
-import { groupName, topicNames } from '../../records/topics.ts'
+import { topicNames } from '../../records/topics.ts'
 import { createKafkaClient } from '../../runtime/kafka/client.ts'
 import { topicDefinitions } from '../../runtime/kafka/topics.ts'
 import type { KafkaClient, Logger } from '../../runtime/ports.ts'
@@ -8,7 +8,7 @@ import type { Throughput } from './arithmetic.ts'
 import type { BenchServers, ChildToStart } from './bench-servers.ts'
 import type { Child } from './child.ts'
 import type { Cores } from './cores.ts'
-import { sumOf } from './exposition.ts'
+import { sumOf, type Series } from './exposition.ts'
 import { preload, type Load } from './load.ts'
 import { until } from './until.ts'
 import { watch } from './watch.ts'
@@ -93,8 +93,9 @@ export async function measureBacklogs(options: BacklogOptions): Promise<BacklogF
       sumOf(await child.metrics(), 'freshet_events_total'),
     )
     const events = options.isQuick ? sources : await bare('events', [topics.events])
-    const joiner = await alone('joiner', await recordsIn(kafka, topics.events), () =>
-      committedIn(kafka, groupName(prefix, 'joiner'), topics.events),
+    const ends = await kafka.offsets(topics.events)
+    const joiner = await alone('joiner', await recordsIn(kafka, topics.events), async (child) =>
+      doneByLag(await child.metrics(), ends),
     )
     const examples = options.isQuick ? sources : await bare('examples', [topics.examples])
     const learner = await alone('learner', load.clicks, async (child) =>
@@ -196,7 +197,14 @@ async function recordsIn(kafka: KafkaClient, topic: string): Promise<number> {
   return offsets.reduce((sum, { low, high }) => sum + high - low, 0)
 }
 
-async function committedIn(kafka: KafkaClient, groupId: string, topic: string): Promise<number> {
-  const committed = await kafka.committed(groupId, topic)
-  return [...committed.values()].reduce((sum, { offset }) => sum + (offset ?? 0), 0)
+/** From how far a role says it is from the end of each partition; asking the broker would wait for open transactions. */
+function doneByLag(
+  series: readonly Series[],
+  ends: readonly { readonly partition: number; readonly high: number }[],
+): number {
+  const lags = series.filter(({ name }) => name === 'freshet_consumer_lag_records')
+  return ends.reduce((sum, { partition, high }) => {
+    const lag = lags.find(({ labels }) => labels['partition'] === String(partition))
+    return lag === undefined ? sum : sum + high - lag.value
+  }, 0)
 }
