@@ -5,7 +5,13 @@ import type { Config } from '../../config/schema.ts'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { codecsReady } from './codecs.ts'
-import { isConnectionFailure, isPending, isRetriable, toFreshetError } from './errors.ts'
+import {
+  isConnectionFailure,
+  isPending,
+  isRetriable,
+  isUnknownTopic,
+  toFreshetError,
+} from './errors.ts'
 import type { Broker, KafkajsCluster, ProtocolRequest, SocketOptions } from './kafkajs.ts'
 import { Cluster, defaultSocket, quietLogger } from './kafkajs.ts'
 
@@ -73,6 +79,25 @@ export class Connection {
   async refresh(): Promise<void> {
     await this.cluster.connect()
     await this.cluster.refreshMetadata()
+  }
+
+  /**
+   * Brokers are asked about all topics at once, and one that has been deleted makes the whole answer an error: takes
+   * out what is gone. @returns the topics taken out
+   */
+  async forgetMissingTopics(): Promise<string[]> {
+    const broker = await this.cluster.findControllerBroker()
+    const missing: string[] = []
+    for (const topic of [...this.cluster.targetTopics]) {
+      try {
+        await broker.metadata([topic])
+      } catch (error) {
+        if (!isUnknownTopic(error)) throw error
+        this.cluster.targetTopics.delete(topic)
+        missing.push(topic)
+      }
+    }
+    return missing
   }
 
   /** @returns node id, -1 while the partition has no leader; undefined: no such partition. */

@@ -85,6 +85,10 @@ export function isPending(error: unknown): boolean {
   return pendingTypes.has(protocolType(error))
 }
 
+export function isUnknownTopic(error: unknown): boolean {
+  return protocolType(error) === 'UNKNOWN_TOPIC_OR_PARTITION'
+}
+
 export function isFenced(error: unknown): boolean {
   return fencedTypes.has(protocolType(error))
 }

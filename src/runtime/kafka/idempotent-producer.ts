@@ -6,6 +6,7 @@ import type { Identity, PendingBatch } from './batch-sender.ts'
 import { advanceSequence, BatchCutter, encodeBatch, produceOnce } from './batch-sender.ts'
 import type { CompressionName } from './codecs.ts'
 import type { Connection } from './connection.ts'
+import { isUnknownTopic } from './errors.ts'
 import type { EncodedBatch } from './produce.ts'
 
 interface Send {
@@ -93,8 +94,13 @@ export class IdempotentProducer implements Producer {
   async #learnTopics(topics: ReadonlySet<string>): Promise<void> {
     const unknown = [...topics].filter((topic) => !this.#knownTopics.has(topic))
     if (unknown.length === 0) return
-    await learnTopics(this.#connection, unknown)
+    await learnTopics(this.#connection, unknown, () => this.#forgetMissingTopics())
     for (const topic of unknown) this.#knownTopics.add(topic)
+  }
+
+  async #forgetMissingTopics(): Promise<void> {
+    const missing = await this.#connection.forgetMissingTopics()
+    for (const topic of missing) this.#knownTopics.delete(topic)
   }
 
   async #flush(): Promise<void> {
@@ -126,7 +132,9 @@ export class IdempotentProducer implements Producer {
 
   async #deliver(sends: readonly Send[]): Promise<void> {
     const cutter = new BatchCutter<Send>(this.#connection)
-    for (const send of sends) cutter.add(send.records, send)
+    for (const send of sends) {
+      send.failure = await failureOf(() => cutter.add(send.records, send))
+    }
     for (let round = cutter.takeRound(); round.length > 0; round = cutter.takeRound()) {
       await this.#deliverRound(round)
     }
@@ -155,31 +163,75 @@ export class IdempotentProducer implements Producer {
       }
       pending = left.map((i) => pending[i]!)
       encoded = hasLostIdentity ? null : left.map((i) => encoded![i]!)
-      if (pending.length > 0) await this.#recover(delayMs, hasLostIdentity)
+      if (pending.length === 0) return
+      await this.#recover(delayMs, hasLostIdentity)
+      const gone = await this.#refuseMissing(pending)
+      pending = pending.filter(({ topic }) => !gone.has(topic))
+      encoded = encoded?.filter(({ topic }) => !gone.has(topic)) ?? null
     }
+  }
+
+  /** A topic may be deleted after it was used: what is sent to it fails, and nothing else does. @returns those topics */
+  async #refuseMissing(pending: readonly PendingBatch<Send>[]): Promise<ReadonlySet<string>> {
+    const gone = new Set<string>()
+    for (const topic of new Set(pending.map((batch) => batch.topic))) {
+      const failure = await failureOf(() => this.#learnTopics(new Set([topic])))
+      if (failure === null) continue
+      gone.add(topic)
+      const owners = pending.filter((batch) => batch.topic === topic).flatMap((b) => [...b.owners])
+      for (const send of owners) send.failure = failure
+    }
+    return gone
   }
 
   async #recover(delayMs: number, hasLostIdentity: boolean): Promise<void> {
     await this.#connection.pause(delayMs)
     if (this.#connection.isClosed) throw closed()
-    await this.#connection.retrying('find the leaders of partitions', () =>
-      this.#connection.refresh(),
-    )
+    await this.#connection.retrying('find the leaders of partitions', async () => {
+      try {
+        await this.#connection.refresh()
+      } catch (error) {
+        if (isUnknownTopic(error)) await this.#forgetMissingTopics()
+        throw error
+      }
+    })
     // The broker has forgotten this producer (its records were deleted): the sequence starts anew.
     if (hasLostIdentity) this.#identity = await newIdentity(this.#connection)
   }
 }
 
-/** @throws FreshetError TOPIC_INVALID when one of them does not appear within a second */
+/**
+ * @param onUnknown called when one of the topics asked about is missing, which may be one learnt before
+ * @throws FreshetError TOPIC_INVALID when one of them does not appear within a second
+ */
 export async function learnTopics(
   connection: Connection,
   topics: readonly string[],
+  onUnknown: () => Promise<unknown> = () => connection.forgetMissingTopics(),
 ): Promise<void> {
   await connection.retrying(
     `find topic ${topics.join(', ')}`,
-    () => connection.cluster.addMultipleTargetTopics(topics),
+    async () => {
+      try {
+        await connection.cluster.addMultipleTargetTopics(topics)
+      } catch (error) {
+        if (isUnknownTopic(error)) await onUnknown()
+        throw error
+      }
+    },
     { deadlineMs: unknownTopicMs },
   )
+}
+
+/** Null, or the refusal of a topic; any other error is thrown. */
+async function failureOf(call: () => Promise<void> | void): Promise<FreshetError | null> {
+  try {
+    await call()
+    return null
+  } catch (error) {
+    if (error instanceof FreshetError && error.code === 'TOPIC_INVALID') return error
+    throw error
+  }
 }
 
 async function newIdentity(connection: Connection): Promise<Identity> {

@@ -103,6 +103,34 @@ test('a topic that does not exist is refused and holds nothing else up for long'
   expect(await readBack(kafka, topic)).toHaveLength(1)
 })
 
+test('a topic deleted after its first use is refused, and what goes to others does not wait for it', async () => {
+  const kafka = testClient()
+  const topic = await testTopic(kafka, 1)
+  const other = await testTopic(kafka, 1)
+  const doomed = await testTopic(kafka, 1)
+  const producer = await kafka.producer()
+  await producer.send([...numbered(topic, 0, 0, 1), ...numbered(doomed, 0, 0, 1)])
+  const admin = peer().admin()
+  await admin.connect()
+  await admin.deleteTopics({ topics: [doomed] })
+  await admin.disconnect()
+  const [refused, known, unknown] = await Promise.allSettled([
+    producer.send(numbered(doomed, 0, 1, 2)),
+    producer.send(numbered(topic, 0, 1, 2)),
+    // Its metadata is asked for together with that of the deleted one.
+    producer.send(numbered(other, 0, 0, 1)),
+  ])
+  expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'TOPIC_INVALID' } })
+  expect([known.status, unknown.status]).toEqual(['fulfilled', 'fulfilled'])
+  await expect(producer.send(numbered(doomed, 0, 2, 3))).rejects.toMatchObject({
+    code: 'TOPIC_INVALID',
+  })
+  await kafka.createTopics([{ topic: doomed, partitions: 1, config: {} }])
+  await producer.send(numbered(doomed, 0, 7, 8))
+  expect(valuesOf(await readBack(kafka, doomed))).toEqual(['7'])
+  expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 2))
+}, 30_000)
+
 test('a second producer with the same id fences the first and ends its transaction', async () => {
   const kafka = testClient()
   const topic = await testTopic(kafka, 1)
