@@ -128,6 +128,8 @@ class RedisOnlineStore implements OnlineStore {
   }
 
   async close(): Promise<void> {
+    // Leaving is no outage, so nobody needs to hear of it.
+    this.#connection.removeAllListeners('close')
     // disconnect, not quit: quit waits for an answer that a Redis which went away never gives.
     this.#connection.disconnect()
   }
