@@ -8,6 +8,8 @@ import { partitionOf } from '../../src/records/partition.ts'
 import { LearnerSession } from '../../src/runtime/learner-session.ts'
 import type { OnlineStore } from '../../src/runtime/ports.ts'
 import type { Learner } from '../../src/streams/learner.ts'
+import { partitionKeys } from '../../src/runtime/redis/online-store.ts'
+import { encodePosition } from '../../src/runtime/redis/row-value.ts'
 import { generation, learnerRig } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
 import { ownRedis, temporaryDir } from '../support/own-servers.ts'
@@ -191,7 +193,7 @@ function crashingStore(store: OnlineStore, writes: number, atCrash: () => Promis
   return { store: wrapped, hasCrashed: () => hasCrashed }
 }
 
-test('a Redis that was emptied is loaded again, without new examples, and one that was away catches up', async () => {
+test('a Redis that was emptied or fell back is loaded again, without new examples, and one that was away catches up', async () => {
   const redis = await ownRedis(onTestFinished)
   const rig = await learnerRig(onTestFinished, { redisUrl: redis.address })
   await rig.items(20)
@@ -200,13 +202,22 @@ test('a Redis that was emptied is loaded again, without new examples, and one th
   await untilVisible(rig)
 
   const raw = new Redis(redis.address)
+  onTestFinished(() => raw.disconnect())
   await raw.flushall()
-  raw.disconnect()
   expect((await rig.store.read(generation, 0, 'u1', 1_000)).isLoaded).toBe(false)
   await untilVisible(rig)
   await expectRowsInRedis(rig, await rig.replayed())
   const reloads = async () => (await learner.metrics.redisReloads.get()).values[0]!.value
   expect(await reloads()).toBe(rig.partitions)
+
+  // As after a failover to a replica that lacks the last writes: an older state, sentinel and all.
+  const partition = partitionOf('u1', rig.partitions)
+  const keys = partitionKeys(rig.config.redis.keyPrefix, generation, partition)
+  const old = encodePosition({ offset: 1, eventTimeMs: 0 })
+  await raw.multi().del(keys.user('u1')).set(keys.learnedThrough, old).exec()
+  await vi.waitFor(async () => expect(await reloads()).toBe(rig.partitions + 1), within)
+  await untilVisible(rig)
+  await expectRowsInRedis(rig, await rig.replayed())
 
   await redis.kill()
   const learnt = async () => (await learner.metrics.examples.get()).values[0]?.value ?? 0

@@ -297,14 +297,24 @@ async function isFree(port: number): Promise<boolean> {
   }
 }
 
-test('a user of an access list and a password in the URL are used; a wrong one is an error that says so', async () => {
+test('the rights that the documentation names are enough, and a wrong password is an error', async () => {
   const redis = await ownRedis(onTestFinished)
   const raw = rawClient(redis.address)
-  await raw.call('ACL', 'SETUSER', 'fresh', 'on', '>s:cr/t', '~*', '+@all')
-  await raw.call('ACL', 'SETUSER', 'default', 'nopass', 'on', '~*', '-@all', '+auth')
+  const connecting = ['+hello', '+auth', '+client|setname', '+client|setinfo', '+ping', '+info']
+  const learner = ['+get', '+set', '+getrange', '+del', '+eval', '+evalsha']
+  const user = ['on', '>s:cr/t', '~team:*', '-@all', ...connecting]
+  await raw.call('ACL', 'SETUSER', 'fresh', ...user, ...learner)
+  await raw.call('ACL', 'SETUSER', 'pod', ...user, '+mget')
   const port = new URL(redis.address).port
-  const store = await open(`redis://fresh:s%3Acr%2Ft@127.0.0.1:${port}/0`)
-  await load(store, 'g')
+  const as = (name: string) =>
+    open(`redis://${name}:s%3Acr%2Ft@127.0.0.1:${port}/0`, { keyPrefix: 'team:' })
+  const store = await as('fresh')
+  await load(store, 'g', [row('u', 1)])
+  expect(await store.write(writeOf('g', [row('u', 2)]))).toBe('written')
+  expect(await store.claim('g', 2, 'run', -Infinity)).toBe(true)
+  const pod = await as('pod')
+  expect((await pod.read('g', 2, 'u', 1_000)).row?.offset).toBe(2)
+  await expect(pod.claim('g', 2, 'run', 0)).rejects.toThrow('no permissions')
   const config = configSchema.parse({ redis: { url: `redis://fresh:wrong@127.0.0.1:${port}` } })
   const refused = openOnlineStore(config.redis, silentLog)
   onTestFinished(() => refused.close())
