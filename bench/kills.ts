@@ -2,7 +2,7 @@
  * Goal: nothing is lost, doubled or stale, whatever process dies when. Method: `node bench/run.js kills --runs 20` repeats the
  * seeded run of test/support/kill-run.ts on a Kafka and a Redis of its own, one line of JSON a run, and ends with 1 when one had a
  * problem. SEED=17 replays one run;
- * `--logs DIR` keeps what the processes printed. docs/failure-tests.md says what is struck and what is compared.
+ * `--servers` kills the broker and Redis as well, `--logs DIR` keeps what the processes printed. docs/failure-tests.md says what is struck and what is compared.
  */
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     events: { type: 'string', default: '30000' },
     rate: { type: 'string', default: '2500' },
     logs: { type: 'string' },
+    servers: { type: 'boolean', default: false },
   },
 })
 const only = process.env['SEED']
@@ -35,6 +36,7 @@ for (const seed of seeds) {
     const { strikes, ...report } = await killRun(onEnd, {
       ...{ seed, brokers: [broker.address], redisUrl: redis.address },
       ...{ events: Number(values.events), perSecond: Number(values.rate) },
+      ...(values.servers ? { servers: { broker, redis } } : {}),
       ...(values.logs === undefined ? {} : { logsDir: path.join(values.logs, String(seed)) }),
     })
     console.log(JSON.stringify(report))

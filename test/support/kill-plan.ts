@@ -1,8 +1,8 @@
 import { seededRandom } from './seeded-random.ts'
 
-export type Victim = 'ingest' | 'joiner-0' | 'joiner-1' | 'learner' | 'pod' | 'redis'
+export type Victim = 'ingest' | 'joiner-0' | 'joiner-1' | 'learner' | 'pod' | 'redis' | 'broker'
 
-/** What happens to whom: `kill` and `freeze` take the process away for `forMs`, `empty` is FLUSHALL. */
+/** What happens to whom: `kill` and `freeze` take the process away for `forMs`, `empty` is FLUSHALL. Redis forgets when it is killed. */
 export interface Strike {
   readonly atMs: number
   readonly victim: Victim
@@ -18,8 +18,14 @@ const processes = ['ingest', 'joiner-0', 'joiner-1', 'learner', 'pod'] as const
  */
 export function killPlan(
   seed: number,
-  { spanMs, sessionTimeoutMs }: { readonly spanMs: number; readonly sessionTimeoutMs: number },
+  options: {
+    readonly spanMs: number
+    readonly sessionTimeoutMs: number
+    /** Also kill the broker and Redis. */
+    readonly hasServers: boolean
+  },
 ): Strike[] {
+  const { spanMs, sessionTimeoutMs, hasServers } = options
   const random = seededRandom(seed)
   const strikes: Strike[] = []
   const moment = (): number => random.between(Math.floor(spanMs * 0.08), spanMs)
@@ -31,6 +37,7 @@ export function killPlan(
   const forMs = sessionTimeoutMs + random.between(500, 2_500)
   strikes.push({ atMs: moment(), victim: sleeper, what: 'freeze', forMs })
   strikes.push({ atMs: moment(), victim: 'redis', what: 'empty', forMs: 0 })
+  if (hasServers) for (const victim of ['broker', 'redis'] as const) kill(victim)
   return apart(strikes.sort((a, b) => a.atMs - b.atMs))
 }
 

@@ -11,7 +11,7 @@ import { feed } from './feed.ts'
 import { killPlan } from './kill-plan.ts'
 import type { Strike, Victim } from './kill-plan.ts'
 import { checkExamples, checkLearner, checkRecall } from './kill-checks.ts'
-import type { OnEnd } from './own-servers.ts'
+import type { OnEnd, OwnServer } from './own-servers.ts'
 import { watchRecall } from './recall-watch.ts'
 import { watchTransactions } from './open-transactions.ts'
 import type { TransactionWatch } from './open-transactions.ts'
@@ -24,12 +24,18 @@ export interface KillRunOptions {
   readonly brokers: readonly string[]
   /** Of the run's own: it is emptied. */
   readonly redisUrl: string
+  /** Of the run's own, to be killed as well. */
+  readonly servers?: Servers
   /** Impressions and clicks, before some of them are sent twice. */
   readonly events: number
   readonly perSecond: number
   /** Where the logs of the processes are left; nowhere by default. */
   readonly logsDir?: string
 }
+
+export type Servers = Readonly<
+  Record<'broker' | 'redis', Pick<OwnServer<unknown>, 'kill' | 'restart'>>
+>
 
 export interface KillRunReport {
   readonly seed: number
@@ -67,10 +73,11 @@ export async function killRun(onEnd: OnEnd, options: KillRunOptions): Promise<Ki
   const input = inputOf(options)
   const log: Event[] = []
   const spanMs = (1_000 * options.events) / options.perSecond
-  const strikes = killPlan(options.seed, { spanMs, sessionTimeoutMs })
+  const hasServers = options.servers !== undefined
+  const strikes = killPlan(options.seed, { spanMs, sessionTimeoutMs, hasServers })
   const watch = await watchRecall(watchOptions(target), usersOf(input))
   onEnd(() => watch.stop())
-  const striking = strike(strikes, fleet, target)
+  const striking = strike(strikes, fleet, target, options.servers)
   const sent = await feed(target.kafka, target.topics, recorded(input, log), options)
   const { flushedAtMs, isMidTransaction } = await striking
   const problems: string[] = []
@@ -97,7 +104,7 @@ export async function killRun(onEnd: OnEnd, options: KillRunOptions): Promise<Ki
   }
 }
 
-type Fleet = Readonly<Record<Exclude<Victim, 'redis'> | 'controller', RoleProcess>>
+type Fleet = Readonly<Record<Exclude<Victim, 'redis' | 'broker'> | 'controller', RoleProcess>>
 
 function deploy(onEnd: OnEnd, { brokers, redisUrl }: KillRunOptions): Promise<Deployment> {
   return deployment(onEnd, {
@@ -169,6 +176,7 @@ async function strike(
   strikes: readonly Strike[],
   fleet: Fleet,
   { config, topics }: Deployment,
+  servers: Servers | undefined,
 ): Promise<Struck> {
   const startedMs = performance.now()
   const transactions = await watchTransactions(config.kafka, topics.examples)
@@ -176,9 +184,10 @@ async function strike(
   let isMidTransaction = false
   const run = async ({ atMs, victim, what, forMs }: Strike): Promise<void> => {
     await sleep(Math.max(0, startedMs + atMs - performance.now()))
-    if (victim === 'redis') {
-      await empty(config.redis.url)
-      flushedAtMs.push(performance.now())
+    if (victim === 'redis' || victim === 'broker') {
+      if (what === 'empty') await empty(config.redis.url)
+      else await crash(servers![victim], forMs)
+      if (victim === 'redis') flushedAtMs.push(performance.now())
       return
     }
     const role = fleet[victim]
@@ -205,11 +214,18 @@ async function freezeMidTransaction(
 ): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
     role.freeze()
-    if (await transactions.isOneStuck()) return true
+    // While the broker is away nobody can tell.
+    if (await transactions.isOneStuck().catch(() => false)) return true
     if (attempt === freezeAttemptsMax) return false
     role.thaw()
     await sleep(20 + 7 * attempt)
   }
+}
+
+async function crash(server: Servers['broker'], forMs: number): Promise<void> {
+  await server.kill()
+  await sleep(forMs)
+  await server.restart()
 }
 
 async function empty(redisUrl: string): Promise<void> {
