@@ -1,5 +1,4 @@
 import { writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { FreshetError, messageOf } from '../errors.ts'
@@ -20,6 +19,7 @@ import { LearnedWatch, type Learned } from './learned-watch.ts'
 import { statusBlock, statusLine } from './live-status.ts'
 import { startLocalServers, type LocalServers } from './local-servers.ts'
 import { readConfigFile } from './options.ts'
+import { claimProfile, profileConfig, profileOf, type Profile } from './profile.ts'
 import { openContext, type RoleContext } from './role-context.ts'
 import { roleNames, roles, runRoles } from './roles.ts'
 import { Screen } from './screen.ts'
@@ -35,10 +35,12 @@ export async function runStart(options: StartOptions): Promise<void> {
   const log = createLogger({ level, format: 'text', write: (line) => screen.log(line) })
   const stop = stopSignal((message) => screen.log(`${message}\n`))
   const source = await openInput(options)
+  const profile = profileOf(options.events)
+  claimProfile(profile)
   screen.log('starting Kafka and Redis\n')
   const servers = await startLocalServers(process.env, log)
   try {
-    const config = localConfig(options, servers)
+    const config = localConfig(options, profile, servers)
     const opened = await openContext(config, log, stop)
     try {
       writeLocalInstance({
@@ -86,26 +88,21 @@ async function openInput({ events, speed, rate }: StartOptions): Promise<ReplayS
 
 const inputSeed = 17
 
-/** The model of the input, then what the user says, then where the servers are. */
-function localConfig(options: StartOptions, servers: LocalServers): Config {
-  const model = fileURLToPath(new URL(`../../config/${modelOf(options)}.yaml`, import.meta.url))
+/** What comes with the input, then what the user says, then where the servers are. */
+function localConfig(options: StartOptions, profile: Profile, servers: LocalServers): Config {
   const addresses = {
     kafka: { brokers: servers.brokers.split(',') },
     redis: { url: servers.redisUrl },
   }
   return loadConfig({
     texts: [
-      readConfigFile(model),
+      ...profileConfig(profile),
       ...(options.config ?? []).map(readConfigFile),
       { name: 'local servers', text: JSON.stringify(addresses) },
     ],
     environment: process.env,
     settings: options.set ?? [],
   })
-}
-
-function modelOf({ events }: StartOptions): string {
-  return events === undefined ? 'generator' : 'movietweetings'
 }
 
 /** What other commands in this folder need to know. */

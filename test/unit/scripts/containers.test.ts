@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import fs from 'node:fs'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { roleNames } from '../../../src/cli/roles.ts'
@@ -40,4 +42,9 @@ test('ports are published on loopback only, and every named volume is declared',
   const volumes = services.flatMap((service) => service.volumes ?? [])
   const used = new Set(volumes.map((volume) => volume.slice(0, volume.indexOf(':'))))
   expect([...used].toSorted()).toEqual(Object.keys(compose.volumes).toSorted())
+})
+
+test('the compose file holds to its schema', async () => {
+  const linter = 'node_modules/dclint/bin/dclint.cjs'
+  await promisify(execFile)(process.execPath, [linter, '-q', 'docker-compose.yml'])
 })
