@@ -31,6 +31,7 @@ try {
   const system = await liveSystem(onEnd, {
     ...{ brokers: [broker.address], redisUrl: redis.address },
     eventsPerSecond: Number(values.rate),
+    settings: { recall: {} },
   })
   // The clicks of the first pages come seconds later: until then there are fewer events than the rate says.
   await sleep(Number(values.warm) * 1_000)

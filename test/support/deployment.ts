@@ -42,6 +42,8 @@ export async function deployment(onEnd: OnEnd, options: DeploymentOptions): Prom
   const dir = await temporaryDir(onEnd)
   const topicPrefix = `t-${randomUUID().slice(0, 8)}`
   const text = {
+    // On a busy machine the default deadline would make replies DEGRADED.
+    recall: { redisDeadlineMs: 2_000 },
     ...settings,
     stateDir: path.join(dir, 'state'),
     artifacts: { dir: path.join(dir, 'artifacts') },
