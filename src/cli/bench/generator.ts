@@ -1,7 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { jsonOf } from '../../records/json.ts'
 import { createGenerator } from '../../streams/generator/generator.ts'
+import { ownCpuSeconds } from './usage.ts'
 
+/** Rates by CPU time. */
 export interface GeneratorCeiling {
   /** Impressions and clicks as objects. */
   readonly eventsPerSecond: number
@@ -43,6 +45,7 @@ async function eventsPerSecond(
   const generator = createGenerator({ eventsPerSecond: 1_000 })
   let events = 0
   const startedMs = performance.now()
+  const cpuSecondsBefore = ownCpuSeconds()
   for (const event of generator.events({ fromMs, untilMs: Infinity })) {
     if (event.kind === 'item') continue
     take(event)
@@ -50,5 +53,5 @@ async function eventsPerSecond(
     await turn()
     if (signal.aborted || performance.now() - startedMs > limitMs) break
   }
-  return (events / (performance.now() - startedMs)) * 1_000
+  return events / (ownCpuSeconds() - cpuSecondsBefore)
 }

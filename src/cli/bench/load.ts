@@ -16,6 +16,8 @@ export interface Load {
 /** A hundred a second of event time, so that the windows of the joiner close while it is measured. */
 const eventsPerSecond = 100
 const clickDelayMaxMs = 10 * 60_000
+/** What is there by then has to do. */
+const limitMs = 25_000
 const sendRecords = 2_000
 const sendsInFlightMax = 4
 
@@ -39,6 +41,7 @@ export async function preload(
     for (const event of generator.events({ fromMs, untilMs: fromMs + spanMs })) {
       if (signal.aborted) throw new FreshetError('ABORTED', 'the benchmark was interrupted')
       await sender.add(event)
+      if (performance.now() - startedMs > limitMs) break
     }
     await sender.end()
     const seconds = (performance.now() - startedMs) / 1_000

@@ -98,13 +98,19 @@ export function printReport(report: PipelineReport): string {
       [
         ...report.targets.map((target) => targetRow(target, backlog)),
         ...(backlog === null ? [] : bareRows(backlog, report.isQuick)),
-        ['generator, objects', count(generator.eventsPerSecond)],
-        ['generator, JSON', count(generator.jsonEventsPerSecond)],
       ],
     ),
     '',
     ...table(
-      ['step alone', 'onnx, examples/s', 'TypeScript', 'times as fast'],
+      ['generator', 'events per CPU-second'],
+      [
+        ['as objects', count(generator.eventsPerSecond)],
+        ['as JSON', count(generator.jsonEventsPerSecond)],
+      ],
+    ),
+    '',
+    ...table(
+      ['step alone', 'onnx, examples per CPU-second', 'TypeScript', 'times as fast'],
       report.step.map(({ batch, negatives, dim, examplesPerSecond: rate, timesFaster }) => [
         `B ${batch}, M ${negatives}, d ${dim}`,
         count(rate.onnx),

@@ -4,11 +4,13 @@ import { initialise } from '../../model/initialise.ts'
 import { featureWidth, type ModelSpec, type TowerSpec } from '../../model/spec.ts'
 import { openEngine, type EngineName } from '../../runtime/engines/index.ts'
 import { median } from './arithmetic.ts'
+import { ownCpuSeconds } from './usage.ts'
 
 export interface StepFigure {
   readonly batch: number
   readonly negatives: number
   readonly dim: number
+  /** By CPU time. */
   readonly examplesPerSecond: { readonly onnx: number; readonly typescript: number }
   /** onnx over plain TypeScript, of the same run. */
   readonly timesFaster: number
@@ -64,12 +66,13 @@ async function examplesPerSecond(
   step: () => Promise<unknown>,
 ): Promise<number> {
   const startedMs = performance.now()
+  const cpuSecondsBefore = ownCpuSeconds()
   let steps = 0
   do {
     await step()
     steps++
   } while (performance.now() - startedMs < limitMs)
-  return (steps * batch * 1_000) / (performance.now() - startedMs)
+  return (steps * batch) / (ownCpuSeconds() - cpuSecondsBefore)
 }
 
 function stepInput(batch: number): StepInput {

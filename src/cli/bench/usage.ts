@@ -34,3 +34,9 @@ export function memoryIn(status: string): Pick<Usage, 'rssBytes' | 'peakRssBytes
     Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)?.[1] ?? 0)
   return { rssBytes: kilobytes('VmRSS') * 1_024, peakRssBytes: kilobytes('VmHWM') * 1_024 }
 }
+
+/** Of this process, every thread: a rate by it is what a core of its own would give, however busy the machine is. */
+export function ownCpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
