@@ -22,7 +22,7 @@ export function addBenchCommand(program: Command): void {
       'events/s of each role on one core, delay by stage and memory, against a Kafka and Redis of its own',
     )
     .option('--json <file>', 'write every figure as JSON')
-    .option('--quick', 'within a minute, and less exact')
+    .option('--quick', 'in about a minute, and less exact')
     .option('--profile <folder>', 'write a CPU profile of each role measured alone')
     .action((options: PipelineBenchOptions) => runPipelineBench(options))
   addCommonOptions(bench.command('bare-loop', { hidden: true }))
