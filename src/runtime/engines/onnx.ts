@@ -1,3 +1,4 @@
+import './no-telemetry.ts'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { invariant } from '../../errors.ts'
 import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../model/engine.ts'
