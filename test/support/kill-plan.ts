@@ -6,7 +6,7 @@ export type Victim = 'ingest' | 'joiner-0' | 'joiner-1' | 'learner' | 'pod' | 'r
 export interface Strike {
   readonly atMs: number
   readonly victim: Victim
-  readonly what: 'kill' | 'freeze' | 'empty'
+  readonly what: 'kill' | 'freeze' | 'freeze inside a transaction' | 'empty'
   readonly forMs: number
 }
 
@@ -35,7 +35,9 @@ export function killPlan(
   for (let more = random.between(1, 3); more > 0; more--) kill(random.pick(processes))
   const sleeper = random.pick(['joiner-0', 'joiner-1'] as const)
   const forMs = sessionTimeoutMs + random.between(500, 2_500)
-  strikes.push({ atMs: moment(), victim: sleeper, what: 'freeze', forMs })
+  // One with its offsets in an open transaction holds its successor up; one between two still has records to send.
+  const what = random.chance(0.5) ? 'freeze' : 'freeze inside a transaction'
+  strikes.push({ atMs: moment(), victim: sleeper, what, forMs })
   strikes.push({ atMs: moment(), victim: 'redis', what: 'empty', forMs: 0 })
   if (hasServers) for (const victim of ['broker', 'redis'] as const) kill(victim)
   return apart(strikes.sort((a, b) => a.atMs - b.atMs))

@@ -191,11 +191,12 @@ async function strike(
       return
     }
     const role = fleet[victim]
-    if (what === 'freeze') isMidTransaction = await freezeMidTransaction(role, transactions)
-    else await role.kill()
+    if (what === 'kill') await role.kill()
+    else if (what === 'freeze') role.freeze()
+    else isMidTransaction = await freezeMidTransaction(role, transactions)
     await sleep(forMs)
-    if (what === 'freeze') role.thaw()
-    else role.start()
+    if (what === 'kill') role.start()
+    else role.thaw()
   }
   const victims = new Set(strikes.map(({ victim }) => victim))
   await Promise.all(
