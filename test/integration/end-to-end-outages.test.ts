@@ -3,6 +3,7 @@ import { describeStrike } from '../support/kill-plan.ts'
 import { killRun } from '../support/kill-run.ts'
 import { deployment } from '../support/deployment.ts'
 import { liveSystem } from '../support/live-system.ts'
+import { eventually } from '../support/recall-rig.ts'
 import { ownBroker, ownRedis } from '../support/own-servers.ts'
 import { clickTrial } from '../support/trials.ts'
 
@@ -53,6 +54,6 @@ test('the broker away at the start: a role says what it waits for, and works whe
   await controller.waitForLog(({ msg }) => msg.includes('Kafka'))
   await broker.restart()
   await controller.waitForLog(({ msg }) => msg === 'controlling')
-  expect(await ready()).toMatchObject({ status: 200 })
+  expect(await eventually(ready, ({ status }) => status === 200)).toMatchObject({ status: 200 })
   expect(await controller.stop()).toBe(0)
 })

