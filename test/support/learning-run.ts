@@ -63,14 +63,15 @@ export async function* learningRun(plan: LearningPlan): AsyncGenerator<LearningW
   try {
     let windowEndMs = plan.fromMs + plan.windowMs
     for (const change of exampleChanges(generator, plan)) {
-      while (change.eventTimeMs >= windowEndMs && windowEndMs <= plan.untilMs) {
-        await run.publish()
-        yield run.endWindow(windowEndMs)
-        windowEndMs += plan.windowMs
-      }
       // The last clicks come after the last page and would make a window of their own.
-      if (change.eventTimeMs >= plan.untilMs) return
+      if (change.eventTimeMs >= plan.untilMs) break
+      for (; change.eventTimeMs >= windowEndMs; windowEndMs += plan.windowMs) {
+        yield await run.endWindow(windowEndMs)
+      }
       await run.add(change)
+    }
+    for (; windowEndMs <= plan.untilMs; windowEndMs += plan.windowMs) {
+      yield await run.endWindow(windowEndMs)
     }
   } finally {
     await engine.close()
@@ -95,14 +96,20 @@ type Change = Example | Extract<SourceEvent, { kind: 'item' }>
 /** Catalogue changes, and each click joined with its page: one example a click, in event-time order. */
 function* exampleChanges(generator: WorldGenerator, plan: LearningPlan): Generator<Change> {
   const pages = new Map<string, Impression>()
+  const { clickDelayMaxMs } = generator.world.options
+  // One iterator for all: a new one would have to step over every page that was deleted.
+  const byAge = pages.values()
+  let oldest: Impression | undefined
   for (const event of generator.events(plan)) {
     if (event.kind === 'item') yield event
     else if (event.kind === 'click') yield toExample(pages.get(event.requestId)!, event)
     else {
       pages.set(event.requestId, event)
-      const oldest = pages.values().next().value!
-      const afterMs = event.eventTimeMs - oldest.eventTimeMs
-      if (afterMs > generator.world.options.clickDelayMaxMs) pages.delete(oldest.requestId)
+      oldest ??= byAge.next().value
+      while (oldest !== undefined && event.eventTimeMs - oldest.eventTimeMs > clickDelayMaxMs) {
+        pages.delete(oldest.requestId)
+        oldest = byAge.next().value
+      }
     }
   }
 }
@@ -136,7 +143,7 @@ class Run {
   }
 
   async add(change: Change): Promise<void> {
-    if (change.eventTimeMs >= this.#nextSyncMs) await this.publish()
+    if (change.eventTimeMs >= this.#nextSyncMs) await this.#publish()
     while (change.eventTimeMs >= this.#nextSyncMs) this.#nextSyncMs += this.#plan.syncMs
     if (change.kind === 'item') {
       await this.#applyExamples()
@@ -148,14 +155,8 @@ class Run {
     }
   }
 
-  async publish(): Promise<void> {
-    await this.#applyExamples()
-    await this.#applyCatalogue()
-    await this.#learner.sync()
-    this.#casesLeft = this.#plan.casesPerSyncMax
-  }
-
-  endWindow(endMs: number): LearningWindow {
+  async endWindow(endMs: number): Promise<LearningWindow> {
+    await this.#publish()
     const { all, popularity24h } = this.#learner.figures
     const before = this.#atWindowStart
     this.#atWindowStart = {
@@ -170,6 +171,13 @@ class Run {
       freshetAt50: (all.hitsAt50 - before.freshet) / cases,
       popularity24hAt50: (popularity24h.hitsAt50 - before.popularity24h) / cases,
     }
+  }
+
+  async #publish(): Promise<void> {
+    await this.#applyExamples()
+    await this.#applyCatalogue()
+    await this.#learner.sync()
+    this.#casesLeft = this.#plan.casesPerSyncMax
   }
 
   /** One micro-batch: within it the learner sees every user's recent clicks as they are now. */

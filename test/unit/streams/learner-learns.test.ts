@@ -24,7 +24,7 @@ test('recall@50 rises towards the optimum and beats popularity of 24 hours', asy
     const error = Math.sqrt((2 * optimumAt50 * (1 - optimumAt50)) / cases)
     expect(freshetAt50).toBeLessThan(optimumAt50 + 3 * error)
   }
-  // Measured: .25 .32 .38 .41, of an optimum of .75, popularity .19.
+  // Measured: .25 .32 .38 .41, of an optimum of .75, popularity .19. With learningRate 1e-9 the last is .03 below the first.
   expect(last!.freshetAt50 - first.freshetAt50).toBeGreaterThan(0.1)
   expect(third!.freshetAt50).toBeGreaterThan(first.freshetAt50 + 0.05)
   expect(last!.popularity24hAt50).toBeGreaterThan(0.1)
