@@ -46,10 +46,13 @@ export function startRole(
   const logFile = path.join(dir, `${name}.log`)
   let child: ChildProcess | null = null
   let ended: Promise<number | null> = Promise.resolve(null)
+  /** Lines of the processes before: what they say of themselves is over. */
+  let linesBefore = 0
 
   const start = (): void => {
     if (child !== null) throw new Error(`${name} runs already`)
     const output = fs.openSync(logFile, 'a')
+    linesBefore = readLog(logFile).length
     const started = spawn(process.execPath, [mainFile, ...args], {
       cwd: dir,
       env: cleanEnvironment(),
@@ -95,8 +98,17 @@ export function startRole(
     thaw: () => signal('SIGCONT'),
     log: () => readLog(logFile),
     metrics: async () => {
-      const { url } = readLog(logFile).findLast(({ url }) => url !== undefined)!
-      return (await fetch(`${String(url)}/metrics`)).text()
+      const deadlineMs = performance.now() + startWithinMs
+      for (;;) {
+        const url = readLog(logFile)
+          .slice(linesBefore)
+          .find((line) => line['url'] !== undefined)?.['url']
+        if (url !== undefined) return (await fetch(`${String(url)}/metrics`)).text()
+        if (child === null || performance.now() > deadlineMs) {
+          throw new Error(`${name} serves no metrics:\n${endOf(logFile)}`)
+        }
+        await sleep(30)
+      }
     },
     waitForLog: async (isWanted, withinMs = startWithinMs) => {
       const deadlineMs = performance.now() + withinMs
