@@ -60,48 +60,77 @@ export interface KillRunReport {
 
 const sessionTimeoutMs = 2_000
 const watchedUsers = 40
+const stepMs = 170_000
 const freezeAttemptsMax = 25
 
 /**
  * One run: input with duplicates and disorder goes in at a steady pace while processes are killed, frozen and emptied at moments that
  * the seed chooses. When all is quiet again, what came out is compared with what has to come out.
+ * @throws when a step does not end, naming it
  */
 export async function killRun(onEnd: OnEnd, options: KillRunOptions): Promise<KillRunReport> {
   const startedMs = performance.now()
-  const target = await deploy(onEnd, options)
-  const fleet = await startFleet(target)
-  const input = inputOf(options)
+  const target = await within('deploy', deploy(onEnd, options))
+  const fleet = await within('start', startFleet(target))
+  try {
+    const input = inputOf(options)
+    const watch = await within('watch', watchRecall(watchOptions(target), usersOf(input)))
+    onEnd(() => watch.stop())
+    const struck = await send(target, fleet, input, options)
+    const problems: string[] = []
+    const sentMs = performance.now()
+    await within('settle', settle(target, problems))
+    const settledMs = Math.round(performance.now() - sentMs)
+    await watchUntilHealthy(watch)
+    await within('stop watching', watch.stop())
+    const joined = await within('read examples', checkExamples(target, struck.log, problems))
+    const fenced = (await fencedBy(fleet['joiner-0'])) + (await fencedBy(fleet['joiner-1']))
+    const code = await fleet.learner.stop()
+    if (code !== 0) problems.push(`the learner ended with ${code}`)
+    const learnt = await within('replay', checkLearner(target, joined.found, problems))
+    const recalls = checkRecall(watch.observations, struck.flushedAtMs, problems)
+    const { expected, deadLetters, found } = joined
+    const { strikes, sent, isMidTransaction } = struck
+    return {
+      ...{ seed: options.seed, strikes, sent, expected, examples: found.length, deadLetters },
+      ...{ isMidTransaction, fenced, ...learnt, recalls, problems, settledMs },
+      wallMs: Math.round(performance.now() - startedMs),
+    }
+  } finally {
+    for (const role of Object.values(fleet)) {
+      await role.kill()
+      if (options.logsDir !== undefined) await keepLog(role, options.logsDir)
+    }
+  }
+}
+
+/** Sends everything, with strikes meanwhile. */
+async function send(
+  target: Deployment,
+  fleet: Fleet,
+  input: readonly SourceEvent[],
+  options: KillRunOptions,
+): Promise<Struck & { strikes: readonly Strike[]; sent: number; log: readonly Event[] }> {
+  const { seed, events, perSecond, servers } = options
+  const spanMs = (1_000 * events) / perSecond
+  const hasServers = servers !== undefined
+  const strikes = killPlan(seed, { spanMs, sessionTimeoutMs, hasServers })
   const log: Event[] = []
-  const spanMs = (1_000 * options.events) / options.perSecond
-  const hasServers = options.servers !== undefined
-  const strikes = killPlan(options.seed, { spanMs, sessionTimeoutMs, hasServers })
-  const watch = await watchRecall(watchOptions(target), usersOf(input))
-  onEnd(() => watch.stop())
-  const striking = strike(strikes, fleet, target, options.servers)
-  const sent = await feed(target.kafka, target.topics, recorded(input, log), options)
-  const { flushedAtMs, isMidTransaction } = await striking
-  const problems: string[] = []
-  const sentMs = performance.now()
-  await settle(target, problems)
-  const settledMs = performance.now() - sentMs
-  await watchUntilHealthy(watch)
-  await watch.stop()
-  const { found, expected, deadLetters } = await checkExamples(target, log, problems)
-  const fenced = (await fencedBy(fleet['joiner-0'])) + (await fencedBy(fleet['joiner-1']))
-  const code = await fleet.learner.stop()
-  if (code !== 0) problems.push(`the learner ended with ${code}`)
-  const { cuts, rows } = await checkLearner(target, found, problems)
-  const recalls = checkRecall(watch.observations, flushedAtMs, problems)
-  for (const role of Object.values(fleet)) {
-    await role.kill()
-    if (options.logsDir !== undefined) await keepLog(role, options.logsDir)
-  }
-  return {
-    ...{ seed: options.seed, strikes, sent, expected, examples: found.length, deadLetters },
-    ...{ isMidTransaction, fenced, cuts, rows, recalls, problems },
-    settledMs: Math.round(settledMs),
-    wallMs: Math.round(performance.now() - startedMs),
-  }
+  const feeding = feed(target.kafka, target.topics, recorded(input, log), options)
+  const [sent, struck] = await Promise.all([
+    within('feed', feeding),
+    within('strike', strike(strikes, fleet, target, servers)),
+  ])
+  return { ...struck, strikes, sent, log }
+}
+
+async function within<T>(step: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`step '${step}' has not ended within ${stepMs} ms`)
+    timer = setTimeout(() => reject(error), stepMs)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
 type Fleet = Readonly<Record<Exclude<Victim, 'redis' | 'broker'> | 'controller', RoleProcess>>
