@@ -178,6 +178,8 @@ export class Connection {
   #socket(options: SocketOptions): Socket {
     const socket = defaultSocket(options)
     socket.setNoDelay(true)
+    // kafkajs adds listeners for every disconnect that waits for a connect, and Node would call that a leak.
+    socket.setMaxListeners(0)
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     if (this.isClosed) socket.destroy(new Error('closed by freshet'))
