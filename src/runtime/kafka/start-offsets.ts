@@ -1,6 +1,8 @@
+import { FreshetError } from '../../errors.ts'
 import type { CommittedOffset, StartPosition, TopicPartition } from '../ports.ts'
 import { partitionKey } from '../ports.ts'
 import type { Connection } from './connection.ts'
+import { protocolType } from './errors.ts'
 import { offsetFetchRequest } from './offset-fetch.ts'
 import { listOffsets } from './offsets.ts'
 
@@ -50,15 +52,28 @@ export async function startOffsets(
   return offsets
 }
 
-/** Committed offsets of these partitions; waits for a transaction that is being closed. */
+const unstableMs = 60_000
+
+/**
+ * Committed offsets of these partitions; waits for a transaction that is being closed.
+ * @throws FreshetError BROKER_UNAVAILABLE when that takes a minute
+ */
 export async function fetchCommitted(
   connection: Connection,
   groupId: string,
   topic: string,
   partitions: readonly number[],
 ): Promise<ReadonlyMap<number, CommittedOffset>> {
-  return connection.retrying(`read the committed offsets of ${groupId}`, async () => {
+  const what = `read the committed offsets of ${groupId}`
+  const fetch = async (): Promise<Map<number, CommittedOffset>> => {
     const coordinator = await connection.cluster.findGroupCoordinator({ groupId })
     return connection.send(coordinator.nodeId, offsetFetchRequest(groupId, topic, partitions))
-  })
+  }
+  try {
+    return await connection.retrying(what, fetch, { deadlineMs: unstableMs })
+  } catch (cause) {
+    if (protocolType(cause) !== 'UNSTABLE_OFFSET_COMMIT') throw cause
+    const message = `${what}: a transaction with offsets of ${topic} does not end. If its producer is gone, it hangs: see kafka-transactions.sh find-hanging`
+    throw new FreshetError('BROKER_UNAVAILABLE', message, { cause })
+  }
 }
