@@ -39,7 +39,6 @@ const dispositions = {
   TIMEOUT: 'retry',
   OVERLOADED: 'retry',
   ABORTED: 'retry',
-  RECALL_FAILED: 'retry',
   // Ourselves
   INVARIANT_VIOLATED: 'fatal',
 } as const satisfies Record<string, Disposition>

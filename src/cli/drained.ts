@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { groupName } from '../records/topics.ts'
-import { lagOf } from './lag.ts'
+import { upstreamLags } from './lag.ts'
 import type { LearnedWatch } from './learned-watch.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -16,19 +15,9 @@ export async function waitUntilDrained(
   learned: LearnedWatch,
   signal: AbortSignal,
 ): Promise<void> {
-  const { topicPrefix, partitions } = config.kafka
-  const sources = [
-    topics.impressions,
-    topics.clicks,
-    ...Object.values(config.sources).map((source) => source.topic),
-  ]
-  const upstreamLag = async (): Promise<number> => {
-    const lags = await Promise.all([
-      ...sources.map((topic) => lagOf(kafka, groupName(topicPrefix, 'ingest'), topic)),
-      lagOf(kafka, groupName(topicPrefix, 'joiner'), topics.events),
-    ])
-    return lags.reduce((sum, lag) => sum + lag, 0)
-  }
+  const { partitions } = config.kafka
+  const upstreamLag = async (): Promise<number> =>
+    (await upstreamLags(kafka, topics, config)).reduce((sum, { records }) => sum + records, 0)
   while (!signal.aborted) {
     const before = learned.newest
     if (before !== null && before.lag <= partitions && (await upstreamLag()) === 0) {

@@ -1,4 +1,5 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError } from 'commander'
+import { createRequire } from 'node:module'
 import { nearest } from '../config/load.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addMapCommand } from './commands/map.ts'
@@ -9,6 +10,8 @@ import { addRoleCommands } from './commands/roles.ts'
 import { addStartCommand } from './commands/start.ts'
 import { addStatusCommand } from './commands/status.ts'
 import { addBenchCommand } from './commands/bench.ts'
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
 /**
  * Runs one command line.
@@ -30,7 +33,7 @@ export function buildProgram(): Command {
     .description(
       'Keeps two-tower recall fresh: events in, online SGD on ID embeddings, recall out, over Kafka.',
     )
-    .version('0.1.0')
+    .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('(freshet --help, or freshet <command> --help, lists what there is)')
     .exitOverride()
@@ -45,7 +48,6 @@ export function buildProgram(): Command {
   addRoleCommands(program)
   addBenchCommand(program)
   program.on('command:*', ([name]: string[]) => unknownCommand(program, name ?? ''))
-  for (const command of program.commands) command.copyInheritedSettings(program)
   return program
 }
 
@@ -59,5 +61,3 @@ function unknownCommand(program: Command, name: string): never {
     { exitCode: 2 },
   )
 }
-
-export { InvalidArgumentError }

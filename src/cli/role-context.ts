@@ -3,6 +3,7 @@ import { serveOperators, type OperatorServer } from '../console/server.ts'
 import type { Config } from '../config/schema.ts'
 import { createMetrics, type Metrics } from '../metrics/metrics.ts'
 import { topicNames, type TopicNames } from '../records/topics.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { Health } from '../runtime/health.ts'
 import { createKafkaClient } from '../runtime/kafka/client.ts'
 import { topicDefinitions } from '../runtime/kafka/topics.ts'
@@ -59,7 +60,6 @@ export async function openContext(
     throw error
   }
   health.set('kafka', true, 'reachable')
-  const clock: Clock = { nowMs: () => Date.now() }
   const topics = topicNames(config.kafka.topicPrefix)
   const context = {
     config,
@@ -67,7 +67,7 @@ export async function openContext(
     topics,
     metrics,
     health,
-    clock,
+    clock: systemClock,
     log,
     instance: `${process.pid}`,
     signal,

@@ -11,15 +11,16 @@ import { runJoiner } from '../runtime/joiner.ts'
 import { runLearner } from '../runtime/learner.ts'
 import { runRecall } from '../runtime/recall.ts'
 import { openOnlineStore } from '../runtime/redis/online-store.ts'
-import type { RoleContext } from './role-context.ts'
+import type { Config } from '../config/schema.ts'
+import { createLogger } from '../runtime/logger.ts'
+import { openContext, type RoleContext } from './role-context.ts'
+import type { RoleName } from './role-names.ts'
+import { stopSignal } from './stop-signal.ts'
 
 /** Runs until the signal of the context, then closes what it opened. */
-export type Role = (context: RoleContext) => Promise<void>
+type Role = (context: RoleContext) => Promise<void>
 
-export const roleNames = ['controller', 'ingest', 'joiner', 'learner', 'pod'] as const
-export type RoleName = (typeof roleNames)[number]
-
-export const roles: Readonly<Record<RoleName, Role>> = { controller, ingest, joiner, learner, pod }
+const roles: Readonly<Record<RoleName, Role>> = { controller, ingest, joiner, learner, pod }
 
 async function ingest(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal } = context
@@ -87,19 +88,32 @@ async function pod(context: RoleContext): Promise<void> {
   }
 }
 
+/** These roles as a process of their own, until Ctrl-C or SIGTERM. */
+export async function runUntilStopped(config: Config, names: readonly RoleName[]): Promise<void> {
+  const log = createLogger({
+    level: config.log.level,
+    format: process.stdout.isTTY ? 'text' : 'json',
+    write: (line) => process.stdout.write(line),
+  })
+  const stop = stopSignal((message) => log.info({}, message))
+  const opened = await openContext(config, log, stop)
+  try {
+    if (!stop.aborted) await runRoles(opened.context, names)
+  } finally {
+    await opened.close()
+  }
+}
+
 /**
  * Runs the roles side by side. One that ends by an error that may pass is started again; one that ends by a fatal error
  * ends them all.
  */
-export async function runRoles(
-  context: RoleContext,
-  list: readonly (readonly [RoleName, Role])[],
-): Promise<void> {
+export async function runRoles(context: RoleContext, names: readonly RoleName[]): Promise<void> {
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   const results = await Promise.allSettled(
-    list.map(([name, role]) =>
-      keepRunning(name, role, { ...context, signal, log: context.log.child({ role: name }) }).catch(
+    names.map((name) =>
+      keepRunning(name, { ...context, signal, log: context.log.child({ role: name }) }).catch(
         (error: unknown) => {
           failed.abort()
           throw error
@@ -117,13 +131,14 @@ const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'learner', '
 const restartMinMs = 500
 const restartMaxMs = 10_000
 
-async function keepRunning(name: RoleName, role: Role, context: RoleContext): Promise<void> {
+async function keepRunning(name: RoleName, context: RoleContext): Promise<void> {
   const { health, log, signal } = context
   for (let failures = 0; !signal.aborted;) {
-    health.set(name, !saysWhenReady.has(name), 'starting')
+    const isReady = !saysWhenReady.has(name)
+    health.set(name, isReady, isReady ? 'running' : 'starting')
     const startedMs = context.clock.nowMs()
     try {
-      await role(context)
+      await roles[name](context)
       return
     } catch (error) {
       if (!(error instanceof FreshetError) || error.disposition !== 'retry') throw error

@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { FreshetError, messageOf } from '../errors.ts'
 import type { RecallFigures } from '../model/evaluation.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { removeLocalInstance, writeLocalInstance } from '../runtime/local-instance.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { openGenerator } from '../runtime/replay/generator-source.ts'
@@ -12,7 +13,6 @@ import { replay, type ReplayProgress } from '../runtime/replay/replayer.ts'
 import type { ReplaySource } from '../runtime/replay/source.ts'
 import { createGenerator } from '../streams/generator/generator.ts'
 import type { StartOptions } from './commands/start.ts'
-import { stopSignal } from './commands/roles.ts'
 import { waitUntilDrained } from './drained.ts'
 import { readFigures, type Figures } from './figures.ts'
 import { LearnedWatch, type Learned } from './learned-watch.ts'
@@ -21,7 +21,9 @@ import { startLocalServers, type LocalServers } from './local-servers.ts'
 import { readConfigFile } from './options.ts'
 import { claimProfile, profileConfig, profileOf, type Profile } from './profile.ts'
 import { openContext, type RoleContext } from './role-context.ts'
-import { roleNames, roles, runRoles } from './roles.ts'
+import { roleNames } from './role-names.ts'
+import { runRoles } from './roles.ts'
+import { stopSignal } from './stop-signal.ts'
 import { Screen } from './screen.ts'
 
 const screenMs = 500
@@ -42,21 +44,13 @@ export async function runStart(options: StartOptions): Promise<void> {
   try {
     const config = localConfig(options, profile, servers)
     const opened = await openContext(config, log, stop)
+    const metricsUrl = opened.operators?.url ?? null
     try {
-      writeLocalInstance({
-        pid: process.pid,
-        metricsUrl: opened.operators?.url ?? null,
-        settings: settingsOf(config),
-      })
-      const run: Run = {
-        options,
-        source,
-        context: opened.context,
-        screen,
-        metricsUrl: opened.operators?.url ?? null,
-        startedMs,
-      }
-      await play(run, stop)
+      writeLocalInstance({ pid: process.pid, metricsUrl, settings: settingsOf(config) })
+      const { context } = opened
+      // Stopped while it waited for Kafka: there is nothing that could be played.
+      if (!stop.aborted)
+        await play({ options, source, context, screen, metricsUrl, startedMs }, stop)
     } finally {
       removeLocalInstance()
       await opened.close()
@@ -81,7 +75,7 @@ async function openInput({ events, speed, rate }: StartOptions): Promise<ReplayS
   const generator = createGenerator({ eventsPerSecond: rate })
   return openGenerator({
     generator,
-    clock: { nowMs: () => Date.now() },
+    clock: systemClock,
     isLive: speed === undefined || speed === 1,
   })
 }
@@ -119,10 +113,7 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   const signal = AbortSignal.any([stop, done.signal])
   const status = new LiveStatus(run)
   const learned = await LearnedWatch.open(context.kafka, context.topics.reports)
-  const rolesEnd = runRoles(
-    { ...context, signal },
-    roleNames.map((name) => [name, roles[name]] as const),
-  ).finally(() => done.abort())
+  const rolesEnd = runRoles({ ...context, signal }, roleNames).finally(() => done.abort())
   const inputEnds = (async () => {
     const progress = await replay({
       ...{ source, signal, kafka: context.kafka, topics: context.topics, clock: context.clock },

@@ -17,6 +17,7 @@ import { RecallIntake } from './recall-intake.ts'
 import { followItems } from './recall-items.ts'
 import { ReplyTopics } from './recall-reply-topics.ts'
 import { UserReader } from './recall-users.ts'
+import { whenAborted } from './when-aborted.ts'
 
 export interface RecallDependencies {
   readonly config: Pick<Config, 'kafka' | 'recall'>
@@ -56,9 +57,7 @@ export async function runRecall(dependencies: RecallDependencies): Promise<void>
   await kafka.waitUntilReachable(signal)
   if (signal.aborted) return
   const closers: (() => Promise<void>)[] = []
-  const ended = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+  const ended = whenAborted(signal).promise
   try {
     await Promise.race([serve(dependencies, closers), ended])
     await ended

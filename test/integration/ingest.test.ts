@@ -9,7 +9,7 @@ import { topicNames } from '../../src/records/topics.ts'
 import type { KafkaClient, Producer } from '../../src/runtime/ports.ts'
 import type { SourceRecord } from '../../src/streams/stage.ts'
 import { silentLog } from '../support/own-servers.ts'
-import { eventually, peer, randomName, testClient, testTopic } from './kafka/support.ts'
+import { eventually, peer, randomName, readAll, testClient, testTopic } from './kafka/support.ts'
 
 const partitions = 2
 
@@ -66,18 +66,6 @@ async function sendJson(
   }))
   await producer.send({ topic, messages })
   await producer.disconnect()
-}
-
-async function readAll(kafka: KafkaClient, topic: string): Promise<SourceRecord[]> {
-  const records: SourceRecord[] = []
-  const tail = await kafka.tail({
-    topics: [topic],
-    from: 'earliest',
-    onBatch: (batch) => void records.push(...batch.records),
-  })
-  await tail.caughtUp
-  await tail.close()
-  return records
 }
 
 async function eventsIn(kafka: KafkaClient, topic: string): Promise<SourceRecord[]> {

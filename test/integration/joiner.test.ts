@@ -6,9 +6,9 @@ import { noFeatures, type Event } from '../../src/records/types.ts'
 import { runJoiner, type JoinerDeps } from '../../src/runtime/joiner.ts'
 import type { KafkaClient, TransactionalProducer } from '../../src/runtime/ports.ts'
 import { joiner } from '../../src/streams/joiner.ts'
-import type { SinkRecord, SourceRecord } from '../../src/streams/stage.ts'
+import type { SinkRecord } from '../../src/streams/stage.ts'
 import { silentLog } from '../support/own-servers.ts'
-import { eventually, randomName, testClient, testTopic } from './kafka/support.ts'
+import { eventually, randomName, readAll, testClient, testTopic } from './kafka/support.ts'
 
 const partitions = 2
 const config = configSchema.parse({}).joiner
@@ -87,18 +87,6 @@ async function write(
   )
   await producer.send(records)
   await producer.close()
-}
-
-async function readAll(kafka: KafkaClient, topic: string): Promise<SourceRecord[]> {
-  const records: SourceRecord[] = []
-  const tail = await kafka.tail({
-    topics: [topic],
-    from: 'earliest',
-    onBatch: (batch) => void records.push(...batch.records),
-  })
-  await tail.caughtUp
-  await tail.close()
-  return records
 }
 
 /** What the pure stage makes of the whole log in one go: the oracle. */

@@ -6,7 +6,8 @@ import type { Logger } from '../../runtime/ports.ts'
 import { openGenerator } from '../../runtime/replay/generator-source.ts'
 import { replay, type ReplayProgress } from '../../runtime/replay/replayer.ts'
 import { createGenerator } from '../../streams/generator/generator.ts'
-import { roleNames, type RoleName } from '../roles.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { roleNames, type RoleName } from '../role-names.ts'
 import { bucketsSince, quantileOf } from './arithmetic.ts'
 import type { BenchServers } from './bench-servers.ts'
 import type { Child } from './child.ts'
@@ -72,7 +73,7 @@ export async function measureLive(options: LiveOptions): Promise<LiveFigures> {
     const children = await startRoles(options)
     say(`${options.eventsPerSecond} events/s for ${options.measureMs / 1_000} s`)
     let progress: ReplayProgress | null = null
-    const clock = { nowMs: () => Date.now() }
+    const clock = systemClock
     const generator = createGenerator({ eventsPerSecond: options.eventsPerSecond })
     const sending = replay({
       ...{ kafka, topics: topicNames(prefix), clock, speed: 1 },

@@ -1,5 +1,5 @@
 import { delayStages } from '../../metrics/metrics.ts'
-import { roleNames } from '../roles.ts'
+import { roleNames } from '../role-names.ts'
 import type { Throughput } from './arithmetic.ts'
 import { measuredRoles, type BacklogFigures, type MeasuredRole } from './backlog.ts'
 import type { GeneratorCeiling } from './generator.ts'

@@ -1,7 +1,5 @@
 import type { Command } from 'commander'
 import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
-import { runBareLoop } from '../bench/bare-loop.ts'
-import { runPipelineBench } from '../bench/pipeline.ts'
 
 export interface PipelineBenchOptions extends CommonOptions {
   readonly json?: string
@@ -24,13 +22,20 @@ export function addBenchCommand(program: Command): void {
     .option('--json <file>', 'write every figure as JSON')
     .option('--quick', 'in about a minute, and less exact')
     .option('--profile <folder>', 'write a CPU profile of each role measured alone')
-    .action((options: PipelineBenchOptions) => runPipelineBench(options))
+    .action(async (options: PipelineBenchOptions) =>
+      (await import('../bench/pipeline.ts')).runPipelineBench(options),
+    )
   addCommonOptions(bench.command('bare-loop', { hidden: true }))
     .description('what the pipeline benchmark measures roles against: read topics, write one')
     .requiredOption('--from <topics...>', 'topics to read')
     .requiredOption('--to <topic>', 'topic to write')
     .requiredOption('--group <id>', 'consumer group')
-    .action((options: BareLoopOptions) =>
-      runBareLoop(effectiveConfig(options), options.from, options.to, options.group),
+    .action(async (options: BareLoopOptions) =>
+      (await import('../bench/bare-loop.ts')).runBareLoop(
+        effectiveConfig(options),
+        options.from,
+        options.to,
+        options.group,
+      ),
     )
 }

@@ -1,6 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts'
-import { runStart } from '../start.ts'
 
 export interface StartOptions extends CommonOptions {
   readonly events?: string
@@ -32,7 +31,7 @@ export function addStartCommand(program: Command): void {
     )
     .option('--exit', 'stop once the last event is visible')
     .option('--report <file>', 'write the final figures as JSON')
-    .action((options: StartOptions) => runStart(options))
+    .action(async (options: StartOptions) => (await import('../start.ts')).runStart(options))
 }
 
 function parseSpeed(value: string): number | 'max' {

@@ -1,20 +1,14 @@
 import type { Command } from 'commander'
-import { decodeControlDocument, decodeReport } from '../../records/codec.ts'
+import { decodeReport } from '../../records/codec.ts'
 import type { ControlDocument, Report } from '../../records/types.ts'
-import { groupName } from '../../records/topics.ts'
+import { readControl } from '../../runtime/control.ts'
 import type { KafkaClient } from '../../runtime/ports.ts'
 import { withKafka } from '../connect.ts'
-import { lagOf } from '../lag.ts'
+import { upstreamLags, type Lag } from '../lag.ts'
 import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
 
 /** A role that has said nothing for this long is taken for gone. */
 const silentMs = 10_000
-
-interface Lag {
-  readonly role: string
-  readonly topic: string
-  readonly records: number
-}
 
 interface Status {
   readonly control: ControlDocument | null
@@ -28,26 +22,11 @@ export function addStatusCommand(program: Command): void {
     .option('--json', 'print it as JSON')
     .action((options: CommonOptions & { json?: boolean }) => {
       const config = effectiveConfig(options)
-      return withKafka(config, async ({ kafka, topics }) => {
-        const lag = async (role: string, topic: string): Promise<Lag> => ({
-          role,
-          topic,
-          records: await lagOf(kafka, groupName(config.kafka.topicPrefix, role), topic),
-        })
-        const sources = [
-          topics.impressions,
-          topics.clicks,
-          ...Object.values(config.sources).map((source) => source.topic),
-        ]
-        const lags = await Promise.all([
-          ...sources.map((topic) => lag('ingest', topic)),
-          lag('joiner', topics.events),
-        ])
-        const control = (await readAll(kafka, topics.control, decodeControlDocument)).at(-1) ?? null
+      return withKafka(config, async ({ kafka, topics, log }) => {
         const status = {
-          control,
-          lags,
-          reports: newest(await readAll(kafka, topics.reports, decodeReport)),
+          control: await readControl(kafka, topics.control, log),
+          lags: await upstreamLags(kafka, topics, config),
+          reports: newest(await readReports(kafka, topics.reports)),
         }
         process.stdout.write(
           options.json === true ? `${JSON.stringify(status)}\n` : describe(status),
@@ -56,23 +35,18 @@ export function addStatusCommand(program: Command): void {
     })
 }
 
-/** Every record of a short topic, in order. */
-async function readAll<T>(
-  kafka: KafkaClient,
-  topic: string,
-  decode: (value: Buffer) => T,
-): Promise<T[]> {
-  const all: T[] = []
+async function readReports(kafka: KafkaClient, topic: string): Promise<Report[]> {
+  const reports: Report[] = []
   const tail = await kafka.tail({
     topics: [topic],
     from: 'earliest',
     onBatch: (batch) => {
-      for (const { value } of batch.records) if (value !== null) all.push(decode(value))
+      for (const { value } of batch.records) if (value !== null) reports.push(decodeReport(value))
     },
   })
   await tail.caughtUp
   await tail.close()
-  return all
+  return reports
 }
 
 /** The last report of each role, instance and kind. */

@@ -9,6 +9,7 @@ import type {
   TailOptions,
   TransactionalProducer,
 } from '../ports.ts'
+import { whenAborted } from '../when-aborted.ts'
 import { committedOf, createTopics, offsetsOf, topicExists } from './admin.ts'
 import { Connection } from './connection.ts'
 import { GroupMember } from './group-member.ts'
@@ -118,18 +119,11 @@ async function untilReachable(
           )
         }
       }),
-      aborted(signal),
+      whenAborted(signal).promise,
     ])
   } finally {
     clearInterval(waiting)
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
 
 function whenChanged(tell: (isUp: boolean) => void): (isUp: boolean) => void {

@@ -1,19 +1,16 @@
 import { expect, test } from 'vitest'
 import type { CompressionName } from '../../../src/runtime/kafka/codecs.ts'
-import type { SinkRecord, SourceRecord } from '../../../src/streams/stage.ts'
-import { numbered, peer, randomName, range, testClient, testTopic, valuesOf } from './support.ts'
-
-async function readBack(kafka: ReturnType<typeof testClient>, topic: string) {
-  const records: SourceRecord[] = []
-  const tail = await kafka.tail({
-    topics: [topic],
-    from: 'earliest',
-    onBatch: (batch) => void records.push(...batch.records),
-  })
-  await tail.caughtUp
-  await tail.close()
-  return records
-}
+import type { SinkRecord } from '../../../src/streams/stage.ts'
+import {
+  numbered,
+  peer,
+  randomName,
+  range,
+  readAll,
+  testClient,
+  testTopic,
+  valuesOf,
+} from './support.ts'
 
 test('concurrent sends keep their order and arrive once', async () => {
   const kafka = testClient()
@@ -22,7 +19,7 @@ test('concurrent sends keep their order and arrive once', async () => {
   await Promise.all(
     Array.from({ length: 500 }, (_, i) => producer.send(numbered(topic, 0, i * 3, i * 3 + 3))),
   )
-  expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 1_500))
+  expect(valuesOf(await readAll(kafka, topic))).toEqual(range(0, 1_500))
 })
 
 test('keys choose the same partition as the peer, and what travels comes back: keys, tombstones, headers, times', async () => {
@@ -38,7 +35,7 @@ test('keys choose the same partition as the peer, and what travels comes back: k
     ...(i % 5 === 0 ? { headers: { 'content-type': 'application/json', n: String(i) } } : {}),
   }))
   await (await kafka.producer()).send(sent)
-  const ours = await readBack(kafka, topic)
+  const ours = await readAll(kafka, topic)
   const byKey = new Map(ours.map((r) => [String(r.key), r]))
   expect(byKey.size).toBe(200)
   for (const record of sent) {
@@ -55,7 +52,7 @@ test('keys choose the same partition as the peer, and what travels comes back: k
   await producer.connect()
   await producer.send({ topic: other, messages: sent.map(({ key }) => ({ key, value: '' })) })
   await producer.disconnect()
-  for (const { key, partition } of await readBack(kafka, other)) {
+  for (const { key, partition } of await readAll(kafka, other)) {
     expect(byKey.get(String(key))!.partition).toBe(partition)
   }
 })
@@ -72,7 +69,7 @@ test.each(codecs)(
         'compression.type': target === 'none' ? 'uncompressed' : target,
       })
       await (await kafka.producer()).send(numbered(topic, 0, 0, 3_000))
-      expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 3_000))
+      expect(valuesOf(await readAll(kafka, topic))).toEqual(range(0, 3_000))
     }
   },
 )
@@ -89,7 +86,7 @@ test('a record too large for its topic is refused, those beside it are not', asy
   ])
   expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'RECORD_TOO_LARGE' } })
   expect([before.status, after.status]).toEqual(['fulfilled', 'fulfilled'])
-  expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 10))
+  expect(valuesOf(await readAll(kafka, topic))).toEqual(range(0, 10))
 })
 
 test('a topic that does not exist is refused and holds nothing else up for long', async () => {
@@ -100,7 +97,7 @@ test('a topic that does not exist is refused and holds nothing else up for long'
   const present = producer.send(numbered(topic, 0, 0, 1))
   await expect(missing).rejects.toMatchObject({ code: 'TOPIC_INVALID' })
   await present
-  expect(await readBack(kafka, topic)).toHaveLength(1)
+  expect(await readAll(kafka, topic)).toHaveLength(1)
 })
 
 test('a topic deleted after its first use is refused, and what goes to others does not wait for it', async () => {
@@ -127,8 +124,8 @@ test('a topic deleted after its first use is refused, and what goes to others do
   })
   await kafka.createTopics([{ topic: doomed, partitions: 1, config: {} }])
   await producer.send(numbered(doomed, 0, 7, 8))
-  expect(valuesOf(await readBack(kafka, doomed))).toEqual(['7'])
-  expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 2))
+  expect(valuesOf(await readAll(kafka, doomed))).toEqual(['7'])
+  expect(valuesOf(await readAll(kafka, topic))).toEqual(range(0, 2))
 }, 30_000)
 
 test('a second producer with the same id fences the first and ends its transaction', async () => {
@@ -144,7 +141,7 @@ test('a second producer with the same id fences the first and ends its transacti
   // Once failed it stays unusable.
   await expect(first.transact([])).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
   await second.transact(numbered(topic, 0, 2, 4))
-  expect(valuesOf(await readBack(kafka, topic))).toEqual(range(0, 4))
+  expect(valuesOf(await readAll(kafka, topic))).toEqual(range(0, 4))
 })
 
 test('offsets and their metadata travel with the transaction, whole or not at all', async () => {

@@ -138,3 +138,16 @@ export async function member(
   })
   return { consumer, owned, records, calls }
 }
+
+/** Every committed record of a topic, each partition in order. */
+export async function readAll(kafka: KafkaClient, topic: string): Promise<SourceRecord[]> {
+  const records: SourceRecord[] = []
+  const tail = await kafka.tail({
+    topics: [topic],
+    from: 'earliest',
+    onBatch: (batch) => void records.push(...batch.records),
+  })
+  await tail.caughtUp
+  await tail.close()
+  return records
+}

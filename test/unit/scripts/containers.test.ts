@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { roleNames } from '../../../src/cli/roles.ts'
+import { roleNames } from '../../../src/cli/role-names.ts'
 import { environmentVariables } from '../../../src/config/load.ts'
 
 interface Service {
