@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { archive, compactor, full, generations, index } from './schema-daily.ts'
+import { milliseconds, positive } from './schema-parts.ts'
 
-const milliseconds = z.number().int().nonnegative()
-const positive = z.number().int().positive()
 const name = z.string().min(1)
 
 const kafka = z.strictObject({
@@ -123,6 +123,12 @@ const model = z.strictObject({
 })
 
 const learner = z.strictObject({
+  order: z
+    .enum(['arrival', 'event-time'])
+    .default('arrival')
+    .describe(
+      'event-time: whole windows of syncEventMs, so that two replays of the same events learn the same to the bit; for replays alone, as it waits for every partition to pass the window',
+    ),
   onlineRows: z.enum(['user', 'user+item']).default('user+item'),
   optimizer: z.enum(['sgd', 'adagrad']).default('sgd'),
   learningRate: z.number().positive().default(0.05),
@@ -238,7 +244,11 @@ export const configSchema = z
     model: model.prefault({}),
     learner: learner.prefault({}),
     recall: recall.prefault({}),
-    generations: z.strictObject({ keep: positive.default(3) }).prefault({}),
+    archive: archive.prefault({}),
+    compactor: compactor.prefault({}),
+    full: full.prefault({}),
+    index: index.prefault({}),
+    generations: generations.prefault({}),
     metrics: z
       .strictObject({
         enabled: z.boolean().default(true),

@@ -1,4 +1,5 @@
 import { FreshetError } from '../errors.ts'
+import { olderSchemas } from './schema-history.ts'
 import { topicSchemas } from './schemas.ts'
 import { topicValues } from './topic-values.ts'
 import type { ControlDocument, DeadLetter, GenerationState, Report } from './types.ts'
@@ -77,20 +78,30 @@ interface ControlRecord {
   readonly kept: readonly string[]
   readonly cuts: ReadonlyMap<string, readonly number[]>
   readonly states: ReadonlyMap<string, string>
+  readonly catalogue_cuts: ReadonlyMap<string, readonly number[]>
+  readonly live_since: number
 }
 
-const control = topicValues<ControlRecord>('control document', topicSchemas.control)
+const control = topicValues<ControlRecord>(
+  'control document',
+  topicSchemas.control,
+  olderSchemas.control,
+)
 
-export function encodeControlDocument({ cuts, states, ...rest }: ControlDocument): Buffer {
+export function encodeControlDocument(document: ControlDocument): Buffer {
+  const { cuts, catalogueCuts, states, liveSinceMs, ...rest } = document
   return control.encode({
     ...rest,
     cuts: new Map(Object.entries(cuts)),
     states: new Map(Object.entries(states)),
+    catalogue_cuts: new Map(Object.entries(catalogueCuts)),
+    live_since: liveSinceMs,
   })
 }
 
 export function decodeControlDocument(value: Buffer): ControlDocument {
-  const { epoch, live, candidate, previous, kept, cuts, states } = control.decode(value)
+  const record = control.decode(value)
+  const { epoch, live, candidate, previous, kept, cuts, states } = record
   return {
     epoch,
     live,
@@ -98,6 +109,8 @@ export function decodeControlDocument(value: Buffer): ControlDocument {
     previous,
     kept,
     cuts: Object.fromEntries(cuts),
+    catalogueCuts: Object.fromEntries(record.catalogue_cuts),
     states: Object.fromEntries(states) as Record<string, GenerationState>,
+    liveSinceMs: record.live_since,
   }
 }

@@ -1,5 +1,12 @@
 import { features, heartbeat } from './schemas.ts'
-import { array, record, timestamp, type AvroSchema, type RecordSchema } from './schema-parts.ts'
+import {
+  array,
+  map,
+  record,
+  timestamp,
+  type AvroSchema,
+  type RecordSchema,
+} from './schema-parts.ts'
 
 /** Older versions of the schemas that may still be in a log. Records written with them are read as current ones. */
 
@@ -30,10 +37,22 @@ const example10: RecordSchema = record('Example', [
   { name: 'features', type: features },
 ])
 
+/** 0.1 knew one generation, and no days. */
+const controlDocument01: RecordSchema = record('ControlDocument', [
+  { name: 'epoch', type: 'long' },
+  { name: 'live', type: ['null', 'string'] },
+  { name: 'candidate', type: ['null', 'string'] },
+  { name: 'previous', type: ['null', 'string'] },
+  { name: 'kept', type: array('string') },
+  { name: 'cuts', type: map(array('long')) },
+  { name: 'states', type: map('string') },
+])
+
 /** 1.0 knew no scenario, no eliminated items and no weights. */
 export const olderSchemas = {
   impressions: [impression10],
   clicks: [click10],
   events: [[impression10, click10, heartbeat]],
   examples: [[example10, heartbeat]],
+  control: [controlDocument01],
 } as const satisfies Record<string, readonly AvroSchema[]>

@@ -29,4 +29,6 @@ export const controlDocument: RecordSchema = record('ControlDocument', [
   { name: 'kept', type: array('string') },
   { name: 'cuts', type: map(array('long')) },
   { name: 'states', type: map('string') },
+  { name: 'catalogue_cuts', type: map(array('long')), default: {} },
+  { name: 'live_since', type: timestamp, default: 0 },
 ])

@@ -17,6 +17,7 @@ export const snapshotManifest: RecordSchema = record('SnapshotManifest', [
   { name: 'created_at', type: timestamp },
   { name: 'parts', type: array(snapshotPart) },
   { name: 'reference', type: ['null', 'string'], default: null },
+  { name: 'override_sequence', type: 'long', default: 0 },
 ])
 
 export const snapshotChunk: RecordSchema = record('SnapshotChunk', [

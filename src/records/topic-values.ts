@@ -10,8 +10,13 @@ export interface TopicValues<T> {
   decode(value: Buffer): T
 }
 
-export function topicValues<T>(name: string, schema: AvroSchema): TopicValues<T> {
-  const known = knownSchemas(name, schema)
+/** @param older versions that may still be in a log */
+export function topicValues<T>(
+  name: string,
+  schema: AvroSchema,
+  older: readonly AvroSchema[] = [],
+): TopicValues<T> {
+  const known = knownSchemas(name, schema, older)
   const encode = compileEncoder(schema)
   return {
     encode: (value) => Buffer.concat([known.header, encode(value)]),

@@ -187,5 +187,49 @@ export interface ControlDocument {
   readonly kept: readonly string[]
   /** Day (UTC, YYYY-MM-DD) -> first offset of each examples partition that belongs to the next day. */
   readonly cuts: Readonly<Record<string, readonly number[]>>
+  /** Day -> first offset of each items partition that the catalogue of that day does not know. */
+  readonly catalogueCuts: Readonly<Record<string, readonly number[]>>
   readonly states: Readonly<Record<string, GenerationState>>
+  /** When `live` went live, 0 for unknown. */
+  readonly liveSinceMs: number
+}
+
+/**
+ * What describes one snapshot of a generation's index, sent after its chunks. A higher revision of the same generation holds the
+ * overrides up to `overrideSequence`.
+ */
+export interface SnapshotManifest {
+  readonly kind: 'manifest'
+  readonly generation: string
+  readonly revision: number
+  readonly engine: 'hnswlib' | 'exact'
+  readonly dim: number
+  readonly items: number
+  readonly createdAtMs: number
+  readonly parts: readonly SnapshotPart[]
+  /** Folder in the artifact store where the parts are files, instead of chunks; null: they are chunks. */
+  readonly reference: string | null
+  /** Newest override set that is part of this index, 0 for none. */
+  readonly overrideSequence: number
+}
+
+export interface SnapshotPart {
+  readonly part: string
+  /** Of the whole part, not compressed. */
+  readonly bytes: number
+  readonly chunks: number
+  /** Of the whole part, not compressed; lower-case hex. */
+  readonly sha256: string
+}
+
+/** A piece of a part; `data` is zstd-compressed on the wire, and plain here. */
+export interface SnapshotChunk {
+  readonly kind: 'chunk'
+  readonly generation: string
+  readonly revision: number
+  readonly part: string
+  readonly chunk: number
+  /** Of `data` as it is on the wire; lower-case hex. */
+  readonly sha256: string
+  readonly data: Buffer
 }

@@ -89,7 +89,7 @@ async function bootstrap(
     { generation: id, seed },
     'made a bootstrap generation: random parameters, nothing learned yet',
   )
-  const document = firstDocument(id)
+  const document = firstDocument(id, nowMs)
   await publish(producer, topics, document, nowMs)
   return document
 }

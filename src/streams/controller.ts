@@ -1,7 +1,7 @@
 import type { ControlDocument, Report } from '../records/types.ts'
 
 /** The document of a system that has no history: one generation, live at once because there is nothing to catch up with. */
-export function firstDocument(generation: string): ControlDocument {
+export function firstDocument(generation: string, nowMs: number): ControlDocument {
   return {
     epoch: 1,
     live: generation,
@@ -9,7 +9,9 @@ export function firstDocument(generation: string): ControlDocument {
     previous: null,
     kept: [generation],
     cuts: {},
+    catalogueCuts: {},
     states: { [generation]: 'live' },
+    liveSinceMs: nowMs,
   }
 }
 

@@ -78,7 +78,7 @@ test('without a document it makes a bootstrap generation and the first document,
   const first = await start('a')
   const [document, ...more] = await documents(topics.control)
   expect(more).toEqual([])
-  expect(document).toEqual(firstDocument(document!.live!))
+  expect(document).toEqual(firstDocument(document!.live!, document!.liveSinceMs))
   expect(await documents(topics.controlHistory)).toEqual([document])
   expect(await listGenerations(artifacts)).toEqual([document!.live])
   expect(await loadGeneration(artifacts, document!.live!)).toMatchObject({
@@ -135,7 +135,7 @@ test('a watcher gets the newest document, then each newer one, and nothing that 
   const producer = await kafka.producer()
   const send = (value: Buffer) =>
     producer.send([{ topic: topics.control, key: 'control', value, timestampMs: 0 }])
-  const document = (epoch: number) => ({ ...firstDocument(`g${epoch}`), epoch })
+  const document = (epoch: number) => ({ ...firstDocument(`g${epoch}`, 0), epoch })
   await send(encodeControlDocument(document(1)))
   await send(encodeControlDocument(document(2)))
   const epochs: number[] = []

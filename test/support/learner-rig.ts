@@ -94,7 +94,7 @@ export async function learnerRig(
   onEnd(() => store.close())
   const producer = await kafka.producer()
   await writeGeneration(artifacts, bootstrapGeneration(generation, model, 3, 1_700_000_000_000))
-  const value = encodeControlDocument(firstDocument(generation))
+  const value = encodeControlDocument(firstDocument(generation, 0))
   await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
 
   const complaints: string[] = []

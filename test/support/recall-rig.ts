@@ -207,7 +207,16 @@ function inputsOf(
   const { partitions } = config.kafka
   return {
     control: async (document) => {
-      const empty = { live: null, candidate: null, previous: null, kept: [], cuts: {}, states: {} }
+      const empty = {
+        live: null,
+        candidate: null,
+        previous: null,
+        kept: [],
+        cuts: {},
+        catalogueCuts: {},
+        states: {},
+        liveSinceMs: 0,
+      }
       const value = encodeControlDocument({ epoch: 1, ...empty, ...document })
       await producer.send([
         { topic: topics.control, key: 'control', value, timestampMs: Date.now() },

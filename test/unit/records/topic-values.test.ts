@@ -109,7 +109,9 @@ test('the control document comes back as it went in', () => {
     previous: 'g1',
     kept: ['g0'],
     cuts: { '2026-01-01': [10, 0, 2 ** 40], '2026-01-02': [] },
+    catalogueCuts: { '2026-01-01': [7] },
     states: { g1: 'retired', g2: 'live' },
+    liveSinceMs: 9,
   }
   expect(decodeControlDocument(encodeControlDocument(control))).toEqual(control)
 })
