@@ -36,6 +36,7 @@ const dispositions = {
   BROKER_UNAVAILABLE: 'retry',
   REDIS_UNAVAILABLE: 'retry',
   PRODUCER_FENCED: 'retry',
+  SNAPSHOT_INVALID: 'retry',
   TIMEOUT: 'retry',
   OVERLOADED: 'retry',
   ABORTED: 'retry',

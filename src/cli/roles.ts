@@ -3,9 +3,9 @@ import { FreshetError, messageOf } from '../errors.ts'
 import { groupName } from '../records/topics.ts'
 import { openEngine } from '../runtime/engines/index.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
-import { loadGeneration } from '../runtime/generation/generation.ts'
 import { watchControl } from '../runtime/control.ts'
 import { runController } from '../runtime/controller.ts'
+import { runIndexer } from '../runtime/indexer.ts'
 import { runIngest } from '../runtime/ingest.ts'
 import { runJoiner } from '../runtime/joiner.ts'
 import { runLearner } from '../runtime/learner.ts'
@@ -20,7 +20,14 @@ import { stopSignal } from './stop-signal.ts'
 /** Runs until the signal of the context, then closes what it opened. */
 type Role = (context: RoleContext) => Promise<void>
 
-const roles: Readonly<Record<RoleName, Role>> = { controller, ingest, joiner, learner, pod }
+const roles: Readonly<Record<RoleName, Role>> = {
+  controller,
+  indexer,
+  ingest,
+  joiner,
+  learner,
+  pod,
+}
 
 async function ingest(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal } = context
@@ -52,6 +59,16 @@ async function controller(context: RoleContext): Promise<void> {
   })
 }
 
+async function indexer(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal, instance } = context
+  await runIndexer({
+    ...{ config, kafka, topics, metrics, log, clock, signal, instance },
+    artifacts: openDirectoryStore(config.artifacts.dir),
+    onReady: () => context.health.set('indexer', true, 'running'),
+    watchControl: (onDocument) => watchControl(kafka, topics.control, log, onDocument),
+  })
+}
+
 async function learner(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal, instance } = context
   const store = openOnlineStore(config.redis, log, redisUp(context))
@@ -79,7 +96,7 @@ async function pod(context: RoleContext): Promise<void> {
     await runRecall({
       ...{ config, kafka, topics, store, metrics, log, clock, signal, instance },
       engine: openEngine(config.model.engine),
-      loadGeneration: (id) => loadGeneration(artifacts, id),
+      artifacts,
       onReady: () => context.health.set('pod', true, 'running'),
       watchControl: (onDocument) => watchControl(kafka, topics.control, log, onDocument),
     })
@@ -126,7 +143,7 @@ export async function runRoles(context: RoleContext, names: readonly RoleName[])
 }
 
 /** Roles that have something to wait for before they are of use; the others work as soon as they run. */
-const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'learner', 'pod'])
+const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'indexer', 'learner', 'pod'])
 
 const restartMinMs = 500
 const restartMaxMs = 10_000

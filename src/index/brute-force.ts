@@ -1,9 +1,11 @@
-import { invariant } from '../errors.ts'
+import { FreshetError, invariant } from '../errors.ts'
 import { TopK } from './top-k.ts'
 import { checkVector } from './vector-index.ts'
 import type { MutableVectorIndex, Neighbours, Skip } from './vector-index.ts'
 
 const slotsAtStart = 1_024
+/** Some milliseconds of work. */
+const sliceSlots = 8_192
 
 /** Exact search over one growing array of vectors: the oracle of every other index, and fast enough up to some 100 k. */
 export class BruteForceIndex implements MutableVectorIndex {
@@ -18,12 +20,49 @@ export class BruteForceIndex implements MutableVectorIndex {
     this.#vectors = new Float32Array(slotsAtStart * dim)
   }
 
+  /**
+   * An index over vectors that are there already: they are taken over, not copied. Yields between slices, so that a caller with other
+   * work is not held up by millions of them. Slot i is the vector of id i.
+   * @param vectors [ids.length x dim]
+   */
+  static *over(
+    dim: number,
+    ids: readonly string[],
+    vectors: Float32Array,
+  ): Generator<void, BruteForceIndex> {
+    const index = new BruteForceIndex(dim)
+    invariant(vectors.length === ids.length * dim, `${vectors.length} floats for ${ids.length} ids`)
+    for (let slot = 0; slot < ids.length; slot++) {
+      const id = ids[slot]!
+      const vector = vectors.subarray(slot * dim, (slot + 1) * dim)
+      checkVector(vector, dim, `the vector of item ${JSON.stringify(id)}`)
+      index.#ids.push(id)
+      index.#slots.set(id, slot)
+      if (slot % sliceSlots === sliceSlots - 1) yield
+    }
+    if (index.#slots.size < ids.length) {
+      throw new FreshetError('RECORD_INVALID', 'an index was given the same id twice')
+    }
+    index.#vectors = vectors
+    return index
+  }
+
   get size(): number {
     return this.#ids.length
   }
 
   has(id: string): boolean {
     return this.#slots.has(id)
+  }
+
+  /** The id in a slot; slots change only when an id is removed. */
+  idAt(slot: number): string {
+    return this.#ids[slot]!
+  }
+
+  /** The dot product of the query with the vector in a slot. */
+  scoreAt(query: Float32Array, slot: number): number {
+    return Math.fround(dot(query, this.#vectors, slot * this.dim))
   }
 
   search(query: Float32Array, k: number, skip?: Skip): Neighbours {
@@ -79,7 +118,7 @@ export class BruteForceIndex implements MutableVectorIndex {
 
   #growTo(slots: number): void {
     if (slots * this.dim <= this.#vectors.length) return
-    const grown = new Float32Array(this.#vectors.length * 2)
+    const grown = new Float32Array(Math.max(this.#vectors.length * 2, slotsAtStart * this.dim))
     grown.set(this.#vectors)
     this.#vectors = grown
   }

@@ -158,8 +158,13 @@ function learning({ counter, gauge }: Definers) {
   }
 }
 
-function serving({ counter, histogram }: Definers) {
+function serving({ counter, gauge, histogram }: Definers) {
   return {
+    indexRecall: gauge(
+      'index_recall_ratio',
+      'Recall@100 of the newest index against exact search on a sample; 1 for an exact index.',
+    ),
+    snapshotBytes: gauge('snapshot_bytes', 'Size of the newest snapshot, not compressed.'),
     recallLatency: histogram(
       'recall_latency',
       'From taking a request from the topic to the acknowledged reply.',

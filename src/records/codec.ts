@@ -25,3 +25,4 @@ export {
   encodeRecallReply,
   encodeRecallRequest,
 } from './recall-codec.ts'
+export { decodeSnapshotRecord, encodeSnapshotRecord } from './snapshot-codec.ts'

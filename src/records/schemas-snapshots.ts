@@ -18,6 +18,7 @@ export const snapshotManifest: RecordSchema = record('SnapshotManifest', [
   { name: 'parts', type: array(snapshotPart) },
   { name: 'reference', type: ['null', 'string'], default: null },
   { name: 'override_sequence', type: 'long', default: 0 },
+  { name: 'recall', type: 'double', default: 1 },
 ])
 
 export const snapshotChunk: RecordSchema = record('SnapshotChunk', [

@@ -211,6 +211,8 @@ export interface SnapshotManifest {
   readonly reference: string | null
   /** Newest override set that is part of this index, 0 for none. */
   readonly overrideSequence: number
+  /** recall@100 against exact search on a sample; 1 for an exact index. */
+  readonly recall: number
 }
 
 export interface SnapshotPart {
@@ -222,14 +224,14 @@ export interface SnapshotPart {
   readonly sha256: string
 }
 
-/** A piece of a part; `data` is zstd-compressed on the wire, and plain here. */
+/** A piece of a part: one zstd frame that says how long its content is. */
 export interface SnapshotChunk {
   readonly kind: 'chunk'
   readonly generation: string
   readonly revision: number
   readonly part: string
   readonly chunk: number
-  /** Of `data` as it is on the wire; lower-case hex. */
+  /** Of `data`; lower-case hex. */
   readonly sha256: string
   readonly data: Buffer
 }

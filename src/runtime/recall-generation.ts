@@ -1,10 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { messageOf } from '../errors.ts'
-import { BruteForceIndex } from '../index/brute-force.ts'
 import { LayeredIndex } from '../index/layered-index.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { TensorEngine, TensorModel } from '../model/engine.ts'
-import type { DenseParameters, ModelSpec } from '../model/spec.ts'
 import { decodeOverride } from '../records/codec.ts'
 import type { Override } from '../records/types.ts'
 import type { Catalogue } from '../streams/catalogue.ts'
@@ -12,25 +10,15 @@ import { OverrideSets } from '../streams/override-sets.ts'
 import type { AppliedSet } from '../streams/override-sets.ts'
 import type { KnownUser, ServedGeneration } from '../streams/recall.ts'
 import type { SourceRecord } from '../streams/stage.ts'
+import type { OverrideLog } from './override-log.ts'
 import type { Clock, KafkaClient, Logger, Tail } from './ports.ts'
 import { UserTower } from './recall-user-tower.ts'
-
-/** What a pod needs of a generation, verified. */
-export interface LoadedGeneration {
-  readonly id: string
-  readonly model: ModelSpec
-  readonly dense: DenseParameters
-  /** [d] */
-  readonly userDefaultRow: Float32Array
-  readonly itemIds: readonly string[]
-  /** [itemIds.length x d], L2-normalised */
-  readonly itemVectors: Float32Array
-}
+import type { LoadedSnapshot } from './snapshot/load.ts'
 
 export interface ServingOptions {
   readonly kafka: Pick<KafkaClient, 'tail'>
   readonly engine: TensorEngine
-  readonly overridesTopic: string
+  readonly overrideLog: Pick<OverrideLog, 'topic' | 'startOf'>
   readonly rowCacheMax: number
   readonly catalogue: Catalogue
   readonly metrics: Metrics
@@ -52,23 +40,27 @@ export class ServingGeneration implements ServedGeneration {
   readonly dim: number
   readonly defaultRow: Float32Array
   readonly tower: UserTower
-  readonly index: LayeredIndex
   readonly catalogue: Catalogue
   readonly knownUsers: LRUCache<string, CachedUser>
   readonly #options: ServingOptions
   readonly #tensors: TensorModel
   readonly #sets: OverrideSets
-  readonly #overridden = new Set<string>()
+  /** The newest override of each item whose vector is not the one in the base. */
+  readonly #overrides = new Map<string, Override>()
+  #index: LayeredIndex
+  #revision: number
+  /** Newest set that is part of the base. */
+  #baseSequence: number
   /** Timestamps of the overrides that wait for the end of their set, for the visible delay. */
   #pendingSinceMs: number[] = []
-  #overrideSequence = 0
+  #overrideSequence: number
   #tail: Tail | null = null
   #isCaughtUp = false
   #replies = 0
   #isRetired = false
 
   /** Resolves when every override set that was in the topic has been applied. */
-  static async open(loaded: LoadedGeneration, options: ServingOptions): Promise<ServingGeneration> {
+  static async open(loaded: LoadedSnapshot, options: ServingOptions): Promise<ServingGeneration> {
     const tensors = await options.engine.open(loaded.model, loaded.dense)
     try {
       const serving = new ServingGeneration(loaded, tensors, options)
@@ -80,12 +72,15 @@ export class ServingGeneration implements ServedGeneration {
     }
   }
 
-  private constructor(loaded: LoadedGeneration, tensors: TensorModel, options: ServingOptions) {
+  private constructor(loaded: LoadedSnapshot, tensors: TensorModel, options: ServingOptions) {
     this.generation = loaded.id
     this.dim = loaded.model.dim
     this.defaultRow = loaded.userDefaultRow
     this.tower = new UserTower(tensors, loaded.model, loaded.dense)
-    this.index = new LayeredIndex(indexOf(loaded))
+    this.#index = new LayeredIndex(loaded.index)
+    this.#revision = loaded.revision
+    this.#baseSequence = loaded.overrideSequence
+    this.#overrideSequence = loaded.overrideSequence
     this.catalogue = options.catalogue
     this.knownUsers = new LRUCache({ max: options.rowCacheMax })
     this.#options = options
@@ -93,8 +88,32 @@ export class ServingGeneration implements ServedGeneration {
     this.#sets = new OverrideSets(loaded.id)
   }
 
+  get index(): LayeredIndex {
+    return this.#index
+  }
+
+  get revision(): number {
+    return this.#revision
+  }
+
   get overrideSequence(): number {
     return this.#overrideSequence
+  }
+
+  /**
+   * Goes on with another revision of the same generation as the base. Synchronous: a reply has the one or the other. Overrides that
+   * are newer than the base stay above it; those that it holds, or holds a newer vector of, go.
+   */
+  rebase({ revision, overrideSequence, index }: LoadedSnapshot): void {
+    this.#revision = revision
+    this.#baseSequence = overrideSequence
+    this.#overrideSequence = Math.max(this.#overrideSequence, overrideSequence)
+    this.#index = new LayeredIndex(index)
+    const newer = [...this.#overrides.values()].filter(
+      ({ sequence }) => sequence > overrideSequence,
+    )
+    this.#overrides.clear()
+    for (const override of newer) this.#applyOne(override)
   }
 
   /** Keeps the generation open until the returned function is called. */
@@ -115,13 +134,14 @@ export class ServingGeneration implements ServedGeneration {
   publishFigures(): void {
     const { overrideSequence, overrides } = this.#options.metrics
     overrideSequence.set({ role: 'recall' }, this.#overrideSequence)
-    overrides.set({ role: 'recall' }, this.#overridden.size)
+    overrides.set({ role: 'recall' }, this.#overrides.size)
   }
 
   async #followOverrides(): Promise<void> {
-    this.#tail = await this.#options.kafka.tail({
-      topics: [this.#options.overridesTopic],
-      from: 'earliest',
+    const { kafka, overrideLog } = this.#options
+    this.#tail = await kafka.tail({
+      topics: [overrideLog.topic],
+      from: overrideLog.startOf(this.generation),
       onBatch: ({ records }) => {
         for (const record of records) this.#onOverride(record)
       },
@@ -137,10 +157,9 @@ export class ServingGeneration implements ServedGeneration {
 
   #onOverride(record: SourceRecord): void {
     // A null value is a tombstone of a generation that is gone.
-    if (record.value === null) return
+    if (record.value === null || !this.#isOurs(record)) return
     try {
       const override = decodeOverride(record.value)
-      if (override.generation !== this.generation) return
       if (override.kind === 'override') this.#pendingSinceMs.push(record.timestampMs)
       const set = this.#sets.add(override)
       if (set !== null) this.#apply(set)
@@ -153,10 +172,17 @@ export class ServingGeneration implements ServedGeneration {
     }
   }
 
-  /** Synchronous, so that no search sees half of it. */
+  /** By its key, so that the vectors of other generations need not be decoded. */
+  #isOurs({ key }: SourceRecord): boolean {
+    return key?.toString().startsWith(`${this.generation}/`) === true
+  }
+
+  /** Synchronous, so that no search sees half of it. What the base holds already, or a newer vector of, is passed over. */
   #apply({ sequence, overrides }: AppliedSet): void {
-    for (const override of overrides) this.#applyOne(override)
-    this.#overrideSequence = sequence
+    for (const override of overrides) {
+      if (override.sequence > this.#baseSequence) this.#applyOne(override)
+    }
+    this.#overrideSequence = Math.max(this.#overrideSequence, sequence)
     const nowMs = this.#options.clock.nowMs()
     if (this.#isCaughtUp) {
       const { visibleDelay } = this.#options.metrics
@@ -167,14 +193,12 @@ export class ServingGeneration implements ServedGeneration {
     this.#pendingSinceMs = []
   }
 
-  #applyOne({ itemId, vector }: Override): void {
-    this.#overridden.add(itemId)
-    if (vector === null) {
-      this.index.remove(itemId)
-      return
-    }
+  #applyOne(override: Override): void {
+    const { itemId, vector } = override
     try {
-      this.index.set(itemId, vector)
+      if (vector === null) this.#index.remove(itemId)
+      else this.#index.set(itemId, vector)
+      this.#overrides.set(itemId, override)
     } catch (error) {
       // The item keeps the vector it has: one bad vector must not hold back the set.
       this.#options.log.error({ itemId, error: messageOf(error) }, 'refused an override')
@@ -188,10 +212,4 @@ export class ServingGeneration implements ServedGeneration {
     this.#tail?.close().catch(failed)
     this.#tensors.close().catch(failed)
   }
-}
-
-function indexOf({ model: { dim }, itemIds, itemVectors }: LoadedGeneration): BruteForceIndex {
-  const index = new BruteForceIndex(dim)
-  itemIds.forEach((id, i) => index.set(id, itemVectors.subarray(i * dim, (i + 1) * dim)))
-  return index
 }

@@ -5,26 +5,40 @@ import type { Logger } from './ports.ts'
 import type { ServingGeneration } from './recall-generation.ts'
 
 export interface GenerationsOptions {
-  /** Loads and verifies. */
-  readonly open: (id: string) => Promise<ServingGeneration>
+  /** The newest revision of a generation that can be had; null: none yet. */
+  readonly newest: (id: string) => number | null
+  /** Loads and verifies the newest revision. */
+  readonly open: (id: string, signal: AbortSignal) => Promise<ServingGeneration>
+  /** Puts the newest revision under a generation that is open. */
+  readonly refresh: (serving: ServingGeneration, signal: AbortSignal) => Promise<void>
+  /** Called when a generation has become verified, and at a switch. */
+  readonly onChange: () => void
   readonly retryMs: number
   readonly metrics: Metrics
   readonly log: Logger
 }
 
-type Wanted = Pick<ControlDocument, 'live' | 'previous'>
+type Wanted = Pick<ControlDocument, 'live' | 'candidate' | 'previous'>
+
+interface Job {
+  readonly id: string
+  readonly revision: number
+  readonly aborting: AbortController
+  readonly done: Promise<void>
+}
 
 /**
- * Follows the control document: loads the live generation beside the one being served and then switches between two
- * requests. What cannot be loaded replaces nothing and is tried again; the previous generation stays loaded, so that a
- * rollback is a switch.
+ * Follows the control document: holds the live generation, the candidate and the previous one beside each other, and switches between
+ * two requests. What cannot be loaded replaces nothing and is tried again, and a rollback is a switch to what is there.
  */
 export class Generations {
   readonly #options: GenerationsOptions
   readonly #loaded = new Map<string, ServingGeneration>()
+  /** Generation -> its revision that could not be loaded. */
+  readonly #failed = new Map<string, number>()
   #current: ServingGeneration | null = null
-  #wanted: Wanted = { live: null, previous: null }
-  #settling: Promise<void> | null = null
+  #wanted: Wanted = { live: null, candidate: null, previous: null }
+  #job: Job | null = null
   #retry: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -36,83 +50,130 @@ export class Generations {
     return this.#current
   }
 
-  /** Resolves when the wanted generation is served, or the first attempt at it has failed. */
-  follow(wanted: Wanted): Promise<void> {
+  /** Every generation that could be served at once. */
+  get verified(): string[] {
+    return [...this.#loaded.keys()]
+  }
+
+  /** Resolves when the live generation is served, or has none to load, or the first attempt at it has failed. */
+  async follow(wanted: Wanted): Promise<void> {
     this.#wanted = wanted
-    return this.#settle()
+    this.#switch()
+    this.#work()
+    while (this.#next()?.id === this.#wanted.live && this.#job !== null) await this.#job.done
+  }
+
+  /** There may be a newer revision of something. */
+  look(): void {
+    this.#work()
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#retry)
-    await this.#settling
-    this.#switchTo(null)
+    this.#job?.aborting.abort()
+    await this.#job?.done
+    this.#serve(null)
     for (const serving of this.#loaded.values()) serving.retire()
     this.#loaded.clear()
   }
 
-  #settle(): Promise<void> {
-    this.#settling ??= this.#untilSettled().finally(() => (this.#settling = null))
-    return this.#settling
-  }
-
-  async #untilSettled(): Promise<void> {
-    clearTimeout(this.#retry)
-    for (;;) {
-      const { live } = this.#wanted
-      const isThere = live === null || this.#loaded.has(live) || (await this.#load(live))
-      if (this.#isClosed) return
-      // The document may have changed while the generation was loading.
-      if (this.#wanted.live !== live) continue
-      if (isThere) this.#switchTo(live === null ? null : this.#loaded.get(live)!)
-      else this.#retryLater()
+  /** One at a time: what requests leave of the processor goes to the one that is needed first. */
+  #work(): void {
+    const next = this.#next()
+    if (this.#job !== null) {
+      const isInTheWay = !this.#wants(this.#job.id) || (next !== null && this.#isUrgent(next.id))
+      if (isInTheWay && next?.id !== this.#job.id) this.#job.aborting.abort()
       return
     }
+    if (next === null || this.#isClosed) return
+    const aborting = new AbortController()
+    const done = this.#load(next.id, next.revision, aborting.signal).finally(() => {
+      this.#job = null
+      this.#work()
+    })
+    this.#job = { ...next, aborting, done }
   }
 
-  async #load(id: string): Promise<boolean> {
+  /** What is to be loaded next, by need. */
+  #next(): Pick<Job, 'id' | 'revision'> | null {
+    const { live, candidate, previous } = this.#wanted
+    for (const id of [live, candidate, previous]) {
+      const revision = id === null ? null : this.#options.newest(id)
+      if (id === null || revision === null || this.#failed.get(id) === revision) continue
+      if ((this.#loaded.get(id)?.revision ?? -1) < revision) return { id, revision }
+    }
+    return null
+  }
+
+  #isUrgent(id: string): boolean {
+    return id === this.#wanted.live && !this.#loaded.has(id)
+  }
+
+  #wants(id: string): boolean {
+    const { live, candidate, previous } = this.#wanted
+    return id === live || id === candidate || id === previous
+  }
+
+  async #load(id: string, revision: number, signal: AbortSignal): Promise<void> {
+    const open = this.#loaded.get(id)
     try {
-      const serving = await this.#options.open(id)
-      this.#loaded.set(id, serving)
-      return true
+      if (open === undefined) this.#loaded.set(id, await this.#options.open(id, signal))
+      else await this.#options.refresh(open, signal)
+      this.#failed.delete(id)
+      this.#options.log.info({ generation: id, revision }, 'loaded and verified a snapshot')
     } catch (error) {
+      if (signal.aborted) return
+      this.#failed.set(id, revision)
+      this.#retryLater()
       const serving = this.#current?.generation ?? 'none'
       this.#options.log.error(
-        { generation: id, serving, error: messageOf(error) },
-        `cannot serve generation ${id}, going on with ${serving}`,
+        { generation: id, revision, serving, error: messageOf(error) },
+        `cannot load generation ${id}, going on with ${serving}`,
       )
-      return false
+      return
     }
+    if (this.#isClosed) return
+    this.#switch()
+    this.#options.onChange()
   }
 
-  #switchTo(next: ServingGeneration | null): void {
-    const { generationInfo } = this.#options.metrics
-    if (next !== this.#current) {
-      if (this.#current !== null) {
-        generationInfo.remove({ role: 'recall', generation: this.#current.generation })
-      }
-      if (next !== null) {
-        generationInfo.set({ role: 'recall', generation: next.generation }, 1)
-        this.#options.log.info(
-          {
-            generation: next.generation,
-            overrideSequence: next.overrideSequence,
-            items: next.index.size,
-          },
-          'serving generation',
-        )
-      }
-      this.#current = next
-    }
+  /** To the live generation where it is there, and lets go of what nobody wants any more. */
+  #switch(): void {
+    const { live } = this.#wanted
+    if (live === null) this.#serve(null)
+    else this.#serve(this.#loaded.get(live) ?? this.#current)
     for (const [id, serving] of this.#loaded) {
-      if (serving === next || id === this.#wanted.previous) continue
+      if (serving === this.#current || this.#wants(id)) continue
       this.#loaded.delete(id)
       serving.retire()
     }
+    for (const id of this.#failed.keys()) if (!this.#wants(id)) this.#failed.delete(id)
+  }
+
+  #serve(next: ServingGeneration | null): void {
+    const { generationInfo } = this.#options.metrics
+    if (next === this.#current) return
+    if (this.#current !== null) {
+      generationInfo.remove({ role: 'recall', generation: this.#current.generation })
+    }
+    this.#current = next
+    if (next === null) return
+    const { generation, revision, overrideSequence, index } = next
+    generationInfo.set({ role: 'recall', generation }, 1)
+    this.#options.log.info(
+      { generation, revision, overrideSequence, items: index.size },
+      'serving generation',
+    )
+    this.#options.onChange()
   }
 
   #retryLater(): void {
-    this.#retry = setTimeout(() => void this.#settle(), this.#options.retryMs)
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => {
+      this.#failed.clear()
+      this.#work()
+    }, this.#options.retryMs)
     this.#retry.unref()
   }
 }

@@ -8,25 +8,27 @@ import { groupName } from '../records/topics.ts'
 import type { TopicNames } from '../records/topics.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { Catalogue } from '../streams/catalogue.ts'
+import type { ArtifactStore } from './generation/artifact-store.ts'
+import { OverrideLog } from './override-log.ts'
 import type { Clock, KafkaClient, Logger, OnlineStore, Producer } from './ports.ts'
 import { RecallDesk } from './recall-desk.ts'
-import type { LoadedGeneration } from './recall-generation.ts'
 import { ServingGeneration } from './recall-generation.ts'
 import { Generations } from './recall-generations.ts'
 import { RecallIntake } from './recall-intake.ts'
 import { followItems } from './recall-items.ts'
 import { ReplyTopics } from './recall-reply-topics.ts'
 import { UserReader } from './recall-users.ts'
+import { SnapshotSource } from './snapshot/source.ts'
 import { whenAborted } from './when-aborted.ts'
 
 export interface RecallDependencies {
-  readonly config: Pick<Config, 'kafka' | 'recall'>
+  readonly config: Pick<Config, 'kafka' | 'recall' | 'index'>
   readonly topics: TopicNames
   readonly kafka: KafkaClient
   readonly store: Pick<OnlineStore, 'read'>
   readonly engine: TensorEngine
-  /** Loads and verifies; throws for what must not be served. */
-  readonly loadGeneration: (id: string) => Promise<LoadedGeneration>
+  /** For snapshots that are too large for the topic, and for nothing else. */
+  readonly artifacts: Pick<ArtifactStore, 'get'>
   /** Resolves when the newest document has been handed over; then each further one. */
   readonly watchControl: (
     onDocument: (document: ControlDocument) => void,
@@ -41,7 +43,7 @@ export interface RecallDependencies {
   readonly onReady?: () => void
 }
 
-/** How soon a generation that could not be loaded is tried again. */
+/** How soon a snapshot that could not be loaded is tried again. */
 const retryMs = 5_000
 const cadenceMs = 1_000
 /** How long replies under way may take when the pod ends. */
@@ -87,8 +89,16 @@ async function serve(
   closers.push(() => items.close())
   await items.caughtUp
 
-  const generations = generationsOf(dependencies, catalogue)
+  const overrideLog = await OverrideLog.open(kafka, topics.overrides)
+  closers.push(() => overrideLog.close())
+  const { artifacts } = dependencies
+  const { efSearch } = config.index
+  const source = { kafka, topic: topics.snapshots, artifacts, efSearch, log }
+  const snapshots = await SnapshotSource.open(source)
+  closers.push(() => snapshots.close())
+  const generations = generationsOf(dependencies, { catalogue, overrideLog, snapshots, producer })
   closers.push(() => generations.close())
+  snapshots.follow(() => generations.look())
   let settled = Promise.resolve()
   const control = await dependencies.watchControl(
     (document) => void (settled = generations.follow(document)),
@@ -110,24 +120,41 @@ async function serve(
 
   const stop = every(cadenceMs, log, async () => {
     await intake.commit()
-    await report(dependencies, generations.current, producer)
+    await report(dependencies, generations, producer)
   })
   closers.push(stop)
   log.info({ generation: generations.current?.generation ?? null }, 'recall is ready')
   dependencies.onReady?.()
 }
 
-function generationsOf(dependencies: RecallDependencies, catalogue: Catalogue): Generations {
-  const { config, topics, kafka, engine, metrics, clock, log } = dependencies
+interface Parts {
+  readonly catalogue: Catalogue
+  readonly overrideLog: OverrideLog
+  readonly snapshots: SnapshotSource
+  readonly producer: Producer
+}
+
+function generationsOf(
+  dependencies: RecallDependencies,
+  { catalogue, overrideLog, snapshots, producer }: Parts,
+): Generations {
+  const { config, kafka, engine, metrics, clock, log } = dependencies
   const { rowCacheMax } = config.recall
-  const overridesTopic = topics.overrides
-  const serving = { kafka, engine, overridesTopic, rowCacheMax, catalogue, metrics, clock, log }
-  return new Generations({
-    open: async (id) => ServingGeneration.open(await dependencies.loadGeneration(id), serving),
+  const serving = { kafka, engine, overrideLog, rowCacheMax, catalogue, metrics, clock, log }
+  const generations: Generations = new Generations({
+    newest: (id) => snapshots.newest(id),
+    open: async (id, signal) => ServingGeneration.open(await snapshots.load(id, signal), serving),
+    refresh: async (open, signal) => open.rebase(await snapshots.load(open.generation, signal)),
+    // At once: a switch waits for it.
+    onChange: () =>
+      void report(dependencies, generations, producer).catch((error: unknown) =>
+        log.warn({ error: messageOf(error) }, 'could not report what is loaded'),
+      ),
     retryMs,
     metrics,
     log,
   })
+  return generations
 }
 
 function deskOf(
@@ -154,7 +181,7 @@ function deskOf(
 
 async function report(
   { topics, clock, instance }: RecallDependencies,
-  serving: ServingGeneration | null,
+  { current: serving, verified }: Pick<Generations, 'current' | 'verified'>,
   producer: Producer,
 ): Promise<void> {
   serving?.publishFigures()
@@ -166,6 +193,7 @@ async function report(
     generation: serving?.generation ?? '',
     atMs,
     body: {
+      verified,
       overrideSequence: serving?.overrideSequence ?? 0,
       items: serving?.index.size ?? 0,
     },

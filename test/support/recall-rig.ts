@@ -9,6 +9,7 @@ import type { ModelSpec } from '../../src/model/spec.ts'
 import {
   decodeControlDocument,
   decodeDeadLetter,
+  decodeReport,
   encodeControlDocument,
   encodeItem,
   encodeOverride,
@@ -17,14 +18,10 @@ import { partitionOf } from '../../src/records/partition.ts'
 import { topicNames } from '../../src/records/topics.ts'
 import type { TopicNames } from '../../src/records/topics.ts'
 import { noFeatures } from '../../src/records/types.ts'
-import type { ControlDocument, DeadLetter } from '../../src/records/types.ts'
+import type { ControlDocument, DeadLetter, Report } from '../../src/records/types.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
-import {
-  bootstrapGeneration,
-  loadGeneration,
-  writeGeneration,
-} from '../../src/runtime/generation/generation.ts'
+import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generation/generation.ts'
 import type { Generation } from '../../src/runtime/generation/generation.ts'
 import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
 import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
@@ -32,11 +29,16 @@ import type {
   KafkaClient,
   OnlineStore,
   Producer,
+  Tail,
   TransactionalProducer,
 } from '../../src/runtime/ports.ts'
+import { runIndexer } from '../../src/runtime/indexer.ts'
 import { RecallClient } from '../../src/runtime/recall-client.ts'
 import { runRecall } from '../../src/runtime/recall.ts'
 import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
+import { encodeParts } from '../../src/runtime/snapshot/parts.ts'
+import { publishSnapshot } from '../../src/runtime/snapshot/publish.ts'
+import type { SinkRecord } from '../../src/streams/stage.ts'
 import { silentLog, temporaryDir } from './own-servers.ts'
 import type { OnEnd } from './own-servers.ts'
 import { randomFrom, unitVector } from './vectors.ts'
@@ -68,7 +70,7 @@ export interface RecallRig {
   readonly kafka: KafkaClient
   readonly store: OnlineStore
   readonly producer: Producer
-  /** Where the pods find generations. */
+  /** Where generations and the parts of large snapshots lie. */
   readonly artifactsDir: string
   readonly metrics: Metrics
   /** What the pods logged as errors. */
@@ -76,7 +78,14 @@ export interface RecallRig {
   readonly client: RecallClient
   /** Starts a pod; resolves with what ends it when it is ready. */
   startPod(): Promise<() => Promise<void>>
-  publish(generation: Generation): Promise<void>
+  /** Starts an indexer; resolves with what ends it when it is active. */
+  startIndexer(options?: IndexerToStart): Promise<() => Promise<void>>
+  /** Every report so far, oldest first. */
+  reports(): Promise<Report[]>
+  /** Writes a generation to the artifact store, as a full update does. */
+  write(generation: Generation): Promise<void>
+  /** Sends an exact snapshot of a generation, as the indexer does; `damage` changes its records on the way. */
+  publish(generation: Generation, options?: SnapshotToSend): Promise<void>
   control(document: Partial<ControlDocument>): Promise<void>
   /** Closes the load of every partition, so that an absent user is a cold one. */
   sentinels(generation: string): Promise<void>
@@ -86,6 +95,20 @@ export interface RecallRig {
   overrides(set: OverrideSetToSend): Promise<void>
   deadLetters(): Promise<DeadLetter[]>
   counter(name: 'recalls' | 'recallsDropped', labels: Record<string, string>): Promise<number>
+}
+
+export interface IndexerToStart {
+  readonly instance?: string
+  readonly index?: Partial<Config['index']>
+  readonly silentMs?: number
+}
+
+export interface SnapshotToSend {
+  readonly revision?: number
+  readonly overrideSequence?: number
+  readonly chunkBytes?: number
+  readonly inlineBytesMax?: number
+  readonly damage?: (record: SinkRecord) => SinkRecord | null
 }
 
 export interface StoredRow {
@@ -124,6 +147,7 @@ export async function recallRig(
   const store = openOnlineStore(config.redis, silentLog)
   onEnd(() => store.close())
   const learner = await kafka.transactionalProducer(`${topicPrefix}-learner-0`)
+  const indexer = await kafka.transactionalProducer(`${topicPrefix}-test-indexer`)
   const { brokers } = config.kafka
   const client = await RecallClient.connect({ brokers, topicPrefix, timeoutMs: 5_000 })
   onEnd(() => client.close())
@@ -137,10 +161,13 @@ export async function recallRig(
   return {
     ...parts,
     ...inputsOf(parts, learner),
-    publish: async (generation) => {
+    write: async (generation) => {
       await writeGeneration(openDirectoryStore(parts.artifactsDir), generation)
     },
+    publish: (generation, options) => publish(parts, indexer, generation, options),
     startPod: () => startPod(parts, onEnd),
+    startIndexer: (options) => startIndexer(parts, onEnd, options),
+    reports: () => readReports(kafka, topics.reports),
     deadLetters: () => readDeadLetters(kafka, topics.deadLetters),
     counter: async (name, labels) => {
       const { values } = await parts.metrics[name].get()
@@ -166,31 +193,46 @@ type Parts = Pick<
 >
 
 async function startPod(parts: Parts, onEnd: OnEnd): Promise<() => Promise<void>> {
-  const ending = new AbortController()
   const { config, topics, kafka, store, artifactsDir, metrics, errors } = parts
+  return untilReady(onEnd, (ending) =>
+    runRecall({
+      ...{ config, topics, kafka, store, metrics, ...ending },
+      engine: openEngine('onnx'),
+      artifacts: openDirectoryStore(artifactsDir),
+      watchControl: (onDocument) => followControl(parts, onDocument),
+      clock: { nowMs: () => Date.now() },
+      log: { ...silentLog, error: (_, message) => void errors.push(message) },
+      instance: 'pod-0',
+    }),
+  )
+}
+
+function startIndexer(
+  parts: Parts,
+  onEnd: OnEnd,
+  { instance = 'indexer-0', index, ...options }: IndexerToStart = {},
+): Promise<() => Promise<void>> {
+  const { config, topics, kafka, artifactsDir, metrics, errors } = parts
+  return untilReady(onEnd, (ending) =>
+    runIndexer({
+      ...{ topics, kafka, metrics, instance, ...ending, ...options },
+      config: { ...config, index: { ...config.index, ...index } },
+      artifacts: openDirectoryStore(artifactsDir),
+      watchControl: (onDocument) => followControl(parts, onDocument),
+      clock: { nowMs: () => Date.now() },
+      log: { ...silentLog, error: (_, message) => void errors.push(message) },
+    }),
+  )
+}
+
+async function untilReady(
+  onEnd: OnEnd,
+  run: (ending: { readonly onReady: () => void; readonly signal: AbortSignal }) => Promise<void>,
+): Promise<() => Promise<void>> {
+  const ending = new AbortController()
   let onReady!: () => void
   const ready = new Promise<void>((resolve) => (onReady = resolve))
-  const running = runRecall({
-    ...{ config, topics, kafka, store, metrics, onReady },
-    engine: openEngine('onnx'),
-    loadGeneration: (id) => loadGeneration(openDirectoryStore(artifactsDir), id),
-    watchControl: async (onDocument) => {
-      const tail = await kafka.tail({
-        topics: [topics.control],
-        from: 'earliest',
-        onBatch: ({ records }) => {
-          const value = records.at(-1)?.value
-          if (value instanceof Buffer) onDocument(decodeControlDocument(value))
-        },
-      })
-      await tail.caughtUp
-      return tail
-    },
-    clock: { nowMs: () => Date.now() },
-    log: { ...silentLog, error: (_, message) => void errors.push(message) },
-    instance: 'pod-0',
-    signal: ending.signal,
-  })
+  const running = run({ onReady, signal: ending.signal })
   const stop = async () => {
     ending.abort()
     await running
@@ -198,6 +240,49 @@ async function startPod(parts: Parts, onEnd: OnEnd): Promise<() => Promise<void>
   onEnd(stop)
   await Promise.race([ready, running])
   return stop
+}
+
+/** Whatever a test sends counts, also a document with an epoch that was there before. */
+async function followControl(
+  { kafka, topics }: Parts,
+  onDocument: (document: ControlDocument) => void,
+): Promise<Tail> {
+  const tail = await kafka.tail({
+    topics: [topics.control],
+    from: 'earliest',
+    onBatch: ({ records }) => {
+      const value = records.at(-1)?.value
+      if (value instanceof Buffer) onDocument(decodeControlDocument(value))
+    },
+  })
+  await tail.caughtUp
+  return tail
+}
+
+async function publish(
+  { topics, artifactsDir }: Parts,
+  producer: TransactionalProducer,
+  generation: Generation,
+  options: SnapshotToSend = {},
+): Promise<void> {
+  const { revision = 1, overrideSequence = 0, damage = (record) => record } = options
+  const { chunkBytes = 10_000, inlineBytesMax = Infinity } = options
+  const facts = { generation: generation.id, revision, overrideSequence, engine: 'exact' } as const
+  const items = generation.itemIds.length
+  await publishSnapshot(
+    {
+      manifest: { ...facts, dim, items, createdAtMs: Date.now(), recall: 1 },
+      parts: encodeParts(generation, null),
+    },
+    {
+      ...{ topic: topics.snapshots, chunkBytes, inlineBytesMax },
+      artifacts: openDirectoryStore(artifactsDir),
+      signal: new AbortController().signal,
+      transact: (records) =>
+        producer.transact(records.map(damage).filter((record) => record !== null)),
+      epilogue: () => [],
+    },
+  )
 }
 
 function inputsOf(
@@ -261,6 +346,15 @@ function inputsOf(
       )
     },
   }
+}
+
+async function readReports(kafka: KafkaClient, topic: string): Promise<Report[]> {
+  const reports: Report[] = []
+  const [end] = await kafka.offsets(topic)
+  await kafka.readRange({ topic, partition: 0 }, end!.low, end!.high, ({ records }) => {
+    for (const { value } of records) if (value !== null) reports.push(decodeReport(value))
+  })
+  return reports
 }
 
 async function readDeadLetters(kafka: KafkaClient, topic: string): Promise<DeadLetter[]> {
