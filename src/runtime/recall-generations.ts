@@ -41,6 +41,8 @@ export class Generations {
   #job: Job | null = null
   #retry: NodeJS.Timeout | undefined
   #isClosed = false
+  /** Whoever waits for a change. */
+  #waiting: (() => void)[] = []
 
   constructor(options: GenerationsOptions) {
     this.#options = options
@@ -55,12 +57,15 @@ export class Generations {
     return [...this.#loaded.keys()]
   }
 
-  /** Resolves when the live generation is served, or has none to load, or the first attempt at it has failed. */
-  async follow(wanted: Wanted): Promise<void> {
+  follow(wanted: Wanted): void {
     this.#wanted = wanted
     this.#switch()
     this.#work()
-    while (this.#next()?.id === this.#wanted.live && this.#job !== null) await this.#job.done
+  }
+
+  /** Resolves when the live generation is served, an attempt at it has failed, none is live, or all is closed. */
+  async settled(): Promise<void> {
+    while (!this.#isSettled()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
   /** There may be a newer revision of something. */
@@ -73,6 +78,7 @@ export class Generations {
     clearTimeout(this.#retry)
     this.#job?.aborting.abort()
     await this.#job?.done
+    this.#wakeWaiting()
     this.#serve(null)
     for (const serving of this.#loaded.values()) serving.retire()
     this.#loaded.clear()
@@ -126,6 +132,7 @@ export class Generations {
       if (signal.aborted) return
       this.#failed.set(id, revision)
       this.#retryLater()
+      this.#wakeWaiting()
       const serving = this.#current?.generation ?? 'none'
       this.#options.log.error(
         { generation: id, revision, serving, error: messageOf(error) },
@@ -149,6 +156,17 @@ export class Generations {
       serving.retire()
     }
     for (const id of this.#failed.keys()) if (!this.#wants(id)) this.#failed.delete(id)
+    this.#wakeWaiting()
+  }
+
+  #isSettled(): boolean {
+    const { live } = this.#wanted
+    const isServed = live === (this.#current?.generation ?? null)
+    return this.#isClosed || isServed || (live !== null && this.#failed.has(live))
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
   #serve(next: ServingGeneration | null): void {

@@ -46,6 +46,8 @@ export interface RecallDependencies {
 /** How soon a snapshot that could not be loaded is tried again. */
 const retryMs = 5_000
 const cadenceMs = 1_000
+/** How long a pod that starts waits for the snapshot of the live generation before it takes requests without one. */
+const firstSnapshotMs = 10_000
 /** How long replies under way may take when the pod ends. */
 const drainMs = 2_000
 
@@ -99,12 +101,10 @@ async function serve(
   const generations = generationsOf(dependencies, { catalogue, overrideLog, snapshots, producer })
   closers.push(() => generations.close())
   snapshots.follow(() => generations.look())
-  let settled = Promise.resolve()
-  const control = await dependencies.watchControl(
-    (document) => void (settled = generations.follow(document)),
-  )
+  const control = await dependencies.watchControl((document) => generations.follow(document))
   closers.push(() => control.close())
-  await settled
+  // Requests go to other pods meanwhile; but where nobody makes a snapshot, saying so is better than silence.
+  await Promise.race([generations.settled(), sleep(firstSnapshotMs, undefined, { ref: false })])
 
   const intake = new RecallIntake({
     kafka,

@@ -152,6 +152,7 @@ function deploy(onEnd: OnEnd, { brokers, redisUrl }: KillRunOptions): Promise<De
 async function startFleet(target: Deployment): Promise<Fleet> {
   const controller = target.role('controller')
   await controller.waitForLog(({ msg }) => msg === 'controlling')
+  target.role('indexer')
   const fleet = {
     controller,
     ingest: target.role('ingest'),
