@@ -11,10 +11,11 @@ const cacheDir = path.join(root, '.freshet', 'cache')
 const stepDeadlineMs = 10 * 60_000
 
 /**
- * `servers` is {needsBroker, needsRedis}: what is not at an address given by the user.
+ * `servers` is {needsBroker, needsRedis}: what is not at an address given by the user. With `needsIndex` the vector index for large
+ * catalogues is compiled too; without it they are searched exactly.
  * Throws an error whose message says which step failed and how.
  */
-export async function setUp(progress, servers) {
+export async function setUp(progress, { needsIndex = false, ...servers }) {
   const hasBroker = await exists(path.join(cacheDir, `kafka-${kafkaVersion}`))
   await preflight({
     needsJava: servers.needsBroker,
@@ -25,7 +26,9 @@ export async function setUp(progress, servers) {
     if (servers.needsRedis) await fetchRedis(cacheDir)
   }
   await Promise.all([
-    installDependencies(progress).then(() => build(progress)),
+    installDependencies(progress).then(() =>
+      Promise.all([build(progress), needsIndex ? buildIndexEngine(progress) : null]),
+    ),
     servers.needsBroker && !hasBroker
       ? progress.step(`Kafka ${kafkaVersion} and Redis`, fetchServers)
       : fetchServers(),
@@ -75,6 +78,19 @@ async function build(progress) {
     await runStep(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--noCheck'])
     await fs.writeFile(stamp, hash)
   })
+}
+
+/** Compiles hnswlib-node, which brings no binary of its own. */
+export async function buildIndexEngine(progress) {
+  const built = path.join(root, 'node_modules', 'hnswlib-node', 'build', 'Release', 'addon.node')
+  if (await exists(built)) return
+  // Node's headers are fetched from nodejs.org where they did not come with it.
+  const nodeDir = path.resolve(path.dirname(process.execPath), '..')
+  const hasHeaders = await exists(path.join(nodeDir, 'include', 'node', 'node_api.h'))
+  const headers = hasHeaders ? [`--nodedir=${nodeDir}`] : []
+  await progress.step('Vector index (hnswlib)', () =>
+    runStep('npm', ['rebuild', 'hnswlib-node', '--ignore-scripts=false', ...headers]),
+  )
 }
 
 async function hashOfSources() {

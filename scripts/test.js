@@ -21,7 +21,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () =>
 
 try {
   // Also with a REDIS_URL: tests that kill a Redis start one of their own.
-  await setUp(createProgress(), { needsBroker: true, needsRedis: true })
+  await setUp(createProgress(), { needsBroker: true, needsRedis: true, needsIndex: true })
 } catch (error) {
   console.error(error.message)
   await finish(1)
