@@ -22,7 +22,7 @@ import type { ControlDocument, DeadLetter, Report } from '../../src/records/type
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generation/generation.ts'
-import type { Generation } from '../../src/runtime/generation/generation.ts'
+import type { TrainableGeneration } from '../../src/runtime/generation/generation.ts'
 import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
 import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
 import type {
@@ -39,6 +39,7 @@ import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
 import { encodeParts } from '../../src/runtime/snapshot/parts.ts'
 import { publishSnapshot } from '../../src/runtime/snapshot/publish.ts'
 import type { SinkRecord } from '../../src/streams/stage.ts'
+import { withItems } from './generations.ts'
 import { silentLog, temporaryDir } from './own-servers.ts'
 import type { OnEnd } from './own-servers.ts'
 import { randomFrom, unitVector } from './vectors.ts'
@@ -53,15 +54,12 @@ const model: ModelSpec = {
 }
 
 /** A random model with `count` random items, named `<prefix>0`, `<prefix>1`, ... */
-export function randomGeneration(id: string, prefix: string, count: number): Generation {
+export function randomGeneration(id: string, prefix: string, count: number): TrainableGeneration {
   const random = randomFrom(id.length + count)
   const vectors = Array.from({ length: count }, () => [...unitVector(dim, random)]).flat()
-  return {
-    ...bootstrapGeneration(id, model, 3, 1_700_000_000_000),
-    itemIds: vectors.slice(0, count).map((_, i) => `${prefix}${i}`),
-    itemRows: Float32Array.from(vectors),
-    itemVectors: Float32Array.from(vectors),
-  }
+  const ids = vectors.slice(0, count).map((_, i) => `${prefix}${i}`)
+  const bootstrap = bootstrapGeneration(id, model, 3, 1_700_000_000_000)
+  return withItems(bootstrap, ids, Float32Array.from(vectors))
 }
 
 export interface RecallRig {
@@ -83,9 +81,9 @@ export interface RecallRig {
   /** Every report so far, oldest first. */
   reports(): Promise<Report[]>
   /** Writes a generation to the artifact store, as a full update does. */
-  write(generation: Generation): Promise<void>
+  write(generation: TrainableGeneration): Promise<void>
   /** Sends an exact snapshot of a generation, as the indexer does; `damage` changes its records on the way. */
-  publish(generation: Generation, options?: SnapshotToSend): Promise<void>
+  publish(generation: TrainableGeneration, options?: SnapshotToSend): Promise<void>
   control(document: Partial<ControlDocument>): Promise<void>
   /** Closes the load of every partition, so that an absent user is a cold one. */
   sentinels(generation: string): Promise<void>
@@ -262,7 +260,7 @@ async function followControl(
 async function publish(
   { topics, artifactsDir }: Parts,
   producer: TransactionalProducer,
-  generation: Generation,
+  generation: TrainableGeneration,
   options: SnapshotToSend = {},
 ): Promise<void> {
   const { revision = 1, overrideSequence = 0, damage = (record) => record } = options

@@ -21,6 +21,10 @@ export interface ArtifactStore {
   exists(name: string): Promise<boolean>
   /** Names of the files and folders directly inside a folder, sorted; empty for a folder that does not exist. */
   list(folder: string): Promise<readonly string[]>
+  /** Bytes of a file, or of everything in a folder; 0 for what does not exist. */
+  bytes(name: string): Promise<number>
+  /** A file, or a folder with everything in it; nothing happens where there is none. */
+  remove(name: string): Promise<void>
 }
 
 /** An artifact store in a directory; several machines may share it over a network file system. */
@@ -35,6 +39,12 @@ export function openDirectoryStore(dir: string): ArtifactStore {
         () => false,
       ),
     list: async (folder) => listFolder(placeOf(root, folder)),
+    bytes: async (name) => bytesOf(placeOf(root, name)),
+    remove: async (name) => {
+      const place = placeOf(root, name)
+      if (place === root) throw new FreshetError('FILE_INVALID', 'the whole store is not removed')
+      await fs.rm(place, { recursive: true, force: true })
+    },
   }
 }
 
@@ -143,6 +153,15 @@ async function listFolder(folder: string): Promise<string[]> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
   }
+}
+
+async function bytesOf(place: string): Promise<number> {
+  const facts = await fs.stat(place).catch(() => null)
+  if (facts === null) return 0
+  if (!facts.isDirectory()) return facts.size
+  const names = await fs.readdir(place)
+  const sizes = await Promise.all(names.map((name) => bytesOf(path.join(place, name))))
+  return sizes.reduce((sum, size) => sum + size, 0)
 }
 
 /** Lower-case hex. */

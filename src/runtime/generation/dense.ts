@@ -9,9 +9,12 @@ interface Named {
   readonly shape: readonly number[]
 }
 
-/** Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.embedding.genre`. */
-export function denseTensorShapes(model: ModelSpec): Named[] {
-  return sides.flatMap((side) => {
+/**
+ * Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.embedding.genre`.
+ * @param prefix of the names, for several sets in one file
+ */
+export function denseTensorShapes(model: ModelSpec, prefix = ''): Named[] {
+  const shapes = sides.flatMap((side) => {
     const tower = model[side]
     const width = featureWidth(tower)
     const tables = tower.features.flatMap((feature) =>
@@ -28,9 +31,14 @@ export function denseTensorShapes(model: ModelSpec): Named[] {
       ...tables,
     ]
   })
+  return shapes.map(({ name, shape }) => ({ name: prefix + name, shape }))
 }
 
-export function denseTensors(model: ModelSpec, dense: DenseParameters): Map<string, Tensor> {
+export function denseTensors(
+  model: ModelSpec,
+  dense: DenseParameters,
+  prefix = '',
+): Map<string, Tensor> {
   const arrays = new Map<string, Float32Array>()
   for (const side of sides) {
     const tower = dense[side]
@@ -44,7 +52,10 @@ export function denseTensors(model: ModelSpec, dense: DenseParameters): Map<stri
     }
   }
   return new Map(
-    denseTensorShapes(model).map(({ name, shape }) => [name, { shape, data: arrays.get(name)! }]),
+    denseTensorShapes(model).map(({ name, shape }) => [
+      prefix + name,
+      { shape, data: arrays.get(name)! },
+    ]),
   )
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod'
 
 const count = z.number().int().nonnegative()
 const size = z.number().int().positive()
+const offsets = z.array(count)
 
 const feature = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('categorical'), name: z.string(), buckets: size, dim: size }),
@@ -17,12 +18,36 @@ const feature = z.discriminatedUnion('kind', [
 
 const tower = z.strictObject({ features: z.array(feature), hidden: size })
 
+const cuts = z.strictObject({
+  examples: offsets.describe('first offset of each examples partition that is not part of `day`'),
+  items: offsets.describe('likewise of each items partition: the catalogue of the day'),
+})
+
+const training = z.strictObject({
+  examples: count.describe('examples of the day'),
+  steps: count,
+  batch: size.describe('examples a step'),
+  seconds: z.number().nonnegative().describe('wall-clock time'),
+  loss: z.number().describe('mean loss an example, before its update'),
+})
+
+const gate = z.strictObject({
+  verdict: z.enum(['passed', 'ungated', 'failed']),
+  why: z.string().describe('one line for people'),
+  examples: count.describe('examples that this generation and its parent were compared on'),
+  difference: z.number().nullable().describe('mean of this generation minus its parent'),
+  interval: z
+    .tuple([z.number(), z.number()])
+    .nullable()
+    .describe('95 % interval of the difference'),
+})
+
 /** A generation id is part of paths, topic keys and Redis hash tags. */
 export const generationId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
 
 /** manifest.json of a generation folder: written last, so a folder without it is not a generation. */
 export const generationManifest = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   id: generationId,
   kind: z
     .enum(['bootstrap', 'full'])
@@ -31,6 +56,19 @@ export const generationManifest = z.strictObject({
   day: z.string().nullable().describe('last day trained on, UTC, YYYY-MM-DD'),
   createdAt: z.string().describe('ISO 8601'),
   seed: count.nullable().describe('of the random initialisation'),
+  cuts: cuts
+    .nullable()
+    .describe(
+      'where incremental training of this generation begins; null: at the start of the topics',
+    ),
+  training: training.nullable().describe('the full update; null for a bootstrap generation'),
+  gate: gate.nullable().describe('comparison with the parent; null for a bootstrap generation'),
+  lineage: z
+    .strictObject({
+      steps: count.describe('steps of Adam so far'),
+      examples: count.describe('examples that the frequency estimates have seen so far'),
+    })
+    .describe('over all full updates behind this generation'),
   model: z.strictObject({
     dim: size,
     temperature: z.number().positive(),

@@ -1,0 +1,121 @@
+import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
+import type { Tensor } from '../../records/safetensors.ts'
+import { denseTensors, denseTensorShapes } from './dense.ts'
+import type { Optimiser, TrainableGeneration } from './generation.ts'
+
+/** What a generation folder holds besides manifest.json. */
+export const files = {
+  dense: 'dense.safetensors',
+  userTower: 'user-tower.onnx',
+  itemTower: 'item-tower.onnx',
+  userIds: 'user-ids.avro',
+  itemIds: 'item-ids.avro',
+  userRows: 'user-rows.safetensors',
+  itemRows: 'item-rows.safetensors',
+  itemVectors: 'item-vectors.safetensors',
+  optimiser: 'optimiser.safetensors',
+} as const
+
+export interface ExpectedTensor {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly dtype: 'F32' | 'F64'
+}
+
+/** The dense parameters and both rows 0: all that serving needs besides the items. */
+export function denseFile(
+  model: ModelSpec,
+  dense: DenseParameters,
+  userDefaultRow: Float32Array,
+  itemDefaultRow: Float32Array,
+): Map<string, Tensor> {
+  const shape = [model.dim]
+  return denseTensors(model, dense)
+    .set('user.default_row', { shape, data: userDefaultRow })
+    .set('item.default_row', { shape, data: itemDefaultRow })
+}
+
+export function denseFileTensors(model: ModelSpec): ExpectedTensor[] {
+  return [
+    ...floats(denseTensorShapes(model)),
+    ...floats([
+      { name: 'user.default_row', shape: [model.dim] },
+      { name: 'item.default_row', shape: [model.dim] },
+    ]),
+  ]
+}
+
+export function rowsFile(
+  rows: Float32Array,
+  seenMs: Float64Array,
+  dim: number,
+): Map<string, Tensor> {
+  return new Map<string, Tensor>([
+    ['rows', { shape: [seenMs.length, dim], data: rows }],
+    ['seen_ms', { shape: [seenMs.length], data: seenMs }],
+  ])
+}
+
+export function rowsFileTensors(count: number, dim: number): ExpectedTensor[] {
+  return [
+    { name: 'rows', shape: [count, dim], dtype: 'F32' },
+    { name: 'seen_ms', shape: [count], dtype: 'F64' },
+  ]
+}
+
+export function optimiserFile(
+  model: ModelSpec,
+  { optimiser, userIds, itemIds }: TrainableGeneration,
+): Map<string, Tensor> {
+  const { adam, frequency } = optimiser
+  const tensors = new Map<string, Tensor>([
+    ...denseTensors(model, adam.first, 'adam.first.'),
+    ...denseTensors(model, adam.second, 'adam.second.'),
+  ])
+  const users = [userIds.length]
+  const items = [itemIds.length]
+  return tensors
+    .set('user.accumulators', { shape: users, data: optimiser.userAccumulators })
+    .set('item.accumulators', { shape: items, data: optimiser.itemAccumulators })
+    .set('user.default_accumulator', scalar(optimiser.userDefaultAccumulator))
+    .set('item.default_accumulator', scalar(optimiser.itemDefaultAccumulator))
+    .set('frequency.last_seen', { shape: items, data: frequency.lastSeen })
+    .set('frequency.gap', { shape: items, data: frequency.gap })
+}
+
+export function optimiserFileTensors(
+  model: ModelSpec,
+  counts: { readonly users: number; readonly items: number },
+): ExpectedTensor[] {
+  const users = [counts.users]
+  const items = [counts.items]
+  const moments = ['adam.first.', 'adam.second.'].flatMap((prefix) =>
+    denseTensorShapes(model, prefix),
+  )
+  return [
+    ...floats([
+      ...moments,
+      { name: 'user.accumulators', shape: users },
+      { name: 'item.accumulators', shape: items },
+    ]),
+    { name: 'user.default_accumulator', shape: [1], dtype: 'F64' },
+    { name: 'item.default_accumulator', shape: [1], dtype: 'F64' },
+    { name: 'frequency.last_seen', shape: items, dtype: 'F64' },
+    { name: 'frequency.gap', shape: items, dtype: 'F64' },
+  ]
+}
+
+/** Counters of the whole lineage, which are no tensors. */
+export function lineageOf({ adam, frequency }: Optimiser) {
+  return { steps: adam.steps, examples: frequency.examples }
+}
+
+function scalar(value: number): Tensor {
+  return { shape: [1], data: Float64Array.of(value) }
+}
+
+function floats(
+  shapes: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): ExpectedTensor[] {
+  return shapes.map((each) => ({ ...each, dtype: 'F32' }))
+}

@@ -1,0 +1,70 @@
+import { FreshetError } from '../../errors.ts'
+import { towerGraph } from '../../model/onnx-graph.ts'
+import { encodeIds } from '../../records/id-file.ts'
+import { encodeSafetensors } from '../../records/safetensors.ts'
+import type { Tensor } from '../../records/safetensors.ts'
+import type { ArtifactStore, FileFacts } from './artifact-store.ts'
+import { denseFile, files, lineageOf, optimiserFile, rowsFile } from './files.ts'
+import type { TrainableGeneration } from './generation.ts'
+import { generationManifest } from './manifest.ts'
+import type { GenerationManifest } from './manifest.ts'
+import { placeOf } from './verified.ts'
+
+/**
+ * Writes `generations/<id>/`, the manifest last: it is what makes the folder a generation. What a writer that was killed
+ * left in the folder is written over.
+ */
+export async function writeGeneration(
+  store: ArtifactStore,
+  generation: TrainableGeneration,
+): Promise<GenerationManifest> {
+  const { id, userIds, itemIds } = generation
+  if (await store.exists(placeOf(id, 'manifest.json'))) {
+    throw new FreshetError(
+      'GENERATION_INVALID',
+      `Generation ${id}, manifest.json: it exists already, and generations never change`,
+    )
+  }
+  const facts: Record<string, FileFacts> = {}
+  await Promise.all(
+    Object.entries(contentsOf(generation)).map(async ([name, parts]) => {
+      facts[name] = await store.put(placeOf(id, name), parts)
+    }),
+  )
+  const manifest = generationManifest.parse({
+    format: 2,
+    id,
+    kind: generation.kind,
+    parent: generation.parent,
+    day: generation.day,
+    createdAt: new Date(generation.createdAtMs).toISOString(),
+    seed: generation.seed,
+    cuts: generation.cuts,
+    training: generation.training,
+    gate: generation.gate,
+    lineage: lineageOf(generation.optimiser),
+    model: generation.model,
+    counts: { users: userIds.length, items: itemIds.length },
+    files: Object.fromEntries(Object.values(files).map((name) => [name, facts[name]])),
+  })
+  const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
+  await store.put(placeOf(id, 'manifest.json'), [text])
+  return manifest
+}
+
+function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Uint8Array[]>> {
+  const { model, dense, userDefaultRow, itemDefaultRow, itemIds } = generation
+  const { userRows, userSeenMs, itemRows, itemSeenMs } = generation
+  const vectors: Tensor = { shape: [itemIds.length, model.dim], data: generation.itemVectors }
+  return {
+    [files.dense]: encodeSafetensors(denseFile(model, dense, userDefaultRow, itemDefaultRow)),
+    [files.userTower]: [towerGraph(model, dense, 'user')],
+    [files.itemTower]: [towerGraph(model, dense, 'item')],
+    [files.userIds]: encodeIds('UserId', generation.userIds),
+    [files.itemIds]: encodeIds('ItemId', itemIds),
+    [files.userRows]: encodeSafetensors(rowsFile(userRows, userSeenMs, model.dim)),
+    [files.itemRows]: encodeSafetensors(rowsFile(itemRows, itemSeenMs, model.dim)),
+    [files.itemVectors]: encodeSafetensors(new Map([['vectors', vectors]])),
+    [files.optimiser]: encodeSafetensors(optimiserFile(model, generation)),
+  }
+}
