@@ -44,12 +44,39 @@ export interface ReportBodies {
   readonly learned: {
     readonly lineages: readonly Lineage[]
   }
-  /** operator/request, of the generation in the report; empty for a rollback to the previous one. */
+  /** operator/request, of the generation in the report; empty for a rollback to the previous one. Repeated until it is answered. */
   readonly request: {
     readonly action: 'approve' | 'reject' | 'rollback'
     /** Makes a request count once. */
     readonly id: string
+    /** What was live when it was asked; empty for nothing. A rollback is from there, so that one that comes twice does nothing twice. */
+    readonly live: string
   }
+}
+
+/** What the controller tells people. */
+export interface ControllerReportBodies {
+  /** controller/controlling, each second; `generation` is the live one. */
+  readonly controlling: {
+    readonly epoch: number
+    /** What the candidate waits for, one line each. */
+    readonly waitsFor: readonly string[]
+    readonly alerts: readonly string[]
+    /** 0: no rollback is possible. */
+    readonly rollbackUntilMs: number
+  }
+  /** controller/alert, when it becomes true. */
+  readonly alert: { readonly message: string }
+  /** controller/accepted: in one transaction with the document that does what was asked, or alone where nothing was left to do. */
+  readonly accepted: RequestAnswer
+  /** controller/refused: why, and what to do instead. */
+  readonly refused: RequestAnswer
+}
+
+export interface RequestAnswer {
+  /** Of the request. */
+  readonly id: string
+  readonly message: string
 }
 
 export type GateVerdict = 'passed' | 'ungated' | 'failed'

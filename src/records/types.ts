@@ -184,11 +184,13 @@ export interface ControlDocument {
   readonly live: string | null
   readonly candidate: string | null
   readonly previous: string | null
+  /** Whose files are to stay, in the order in which they were trained. */
   readonly kept: readonly string[]
   /** Day (UTC, YYYY-MM-DD) -> first offset of each examples partition that belongs to the next day. */
   readonly cuts: Readonly<Record<string, readonly number[]>>
   /** Day -> first offset of each items partition that the catalogue of that day does not know. */
   readonly catalogueCuts: Readonly<Record<string, readonly number[]>>
+  /** Also of generations that have left `kept` not long ago: their files are to go, and they must not come back. */
   readonly states: Readonly<Record<string, GenerationState>>
   /** When `live` went live, 0 for unknown. */
   readonly liveSinceMs: number
