@@ -169,11 +169,12 @@ async function applyLogged(
 
 function baseOf(generation: Generation): LearnerBase {
   const { userDefaultRow, itemDefaultRow, userIds, userRows, itemIds, itemRows } = generation
+  const { userSeenMs, itemSeenMs, itemVectors } = generation
   const dayMs = 86_400_000
   return {
     ...{ userDefaultRow, itemDefaultRow },
-    users: { ids: userIds, rows: userRows },
-    items: { ids: itemIds, rows: itemRows, vectors: generation.itemVectors },
+    users: { ids: userIds, rows: userRows, seenMs: userSeenMs },
+    items: { ids: itemIds, rows: itemRows, seenMs: itemSeenMs, vectors: itemVectors },
     eventTimeMs: generation.day === null ? 0 : Date.parse(generation.day) + dayMs,
   }
 }

@@ -32,7 +32,7 @@ export interface LearnerBase {
   readonly itemDefaultRow: Float32Array
   readonly users: BaseRows
   readonly items: BaseItems
-  /** Event time up to which the generation has learnt; its rows count as that old. */
+  /** Event time up to which the generation has learnt; rows that do not say when they were seen count as that old. */
   readonly eventTimeMs: number
 }
 

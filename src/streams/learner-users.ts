@@ -26,6 +26,8 @@ export interface BaseRows {
   readonly ids: readonly string[]
   /** [n x d] */
   readonly rows: Float32Array
+  /** [n] event time of the newest example, 0 for none; rows without one count as old as the generation. */
+  readonly seenMs?: Float64Array
 }
 
 export interface UserOptions {
@@ -199,7 +201,8 @@ export function loadRows(
     )
   }
   base.ids.forEach((id, i) => {
-    const slot = table.insert(id, eventTimeMs)
+    const seenMs = base.seenMs?.[i] ?? 0
+    const slot = table.insert(id, seenMs === 0 ? eventTimeMs : seenMs)
     table.row(slot).set(base.rows.subarray(i * table.dim, (i + 1) * table.dim))
     loaded(slot, i)
   })

@@ -9,11 +9,15 @@ import type { Tensor } from '../../../src/records/safetensors.ts'
 import { openDirectoryStore, sha256Of } from '../../../src/runtime/generation/artifact-store.ts'
 import {
   bootstrapGeneration,
+  fullStateOf,
+  generationOf,
   listGenerations,
   loadGeneration,
+  removeGeneration,
+  verifyGeneration,
   writeGeneration,
 } from '../../../src/runtime/generation/generation.ts'
-import type { Generation } from '../../../src/runtime/generation/generation.ts'
+import type { TrainableGeneration } from '../../../src/runtime/generation/generation.ts'
 import { generationManifestJsonSchema } from '../../../src/runtime/generation/manifest.ts'
 import type { GenerationManifest } from '../../../src/runtime/generation/manifest.ts'
 
@@ -40,22 +44,84 @@ async function folder() {
   }
 }
 
-function trained(): Generation {
+function trained(): TrainableGeneration {
+  const start = bootstrapGeneration('g1', model, 17, 1_000)
   return {
-    ...bootstrapGeneration('g1', model, 17, 1_000),
+    ...start,
     ...{ kind: 'full', parent: 'g0', day: '2026-01-02', seed: null },
+    cuts: { examples: [7, 0], items: [3] },
+    training: { examples: 10, steps: 2, batch: 5, seconds: 0.5, loss: 1.5 },
+    gate: { verdict: 'passed', why: 'better', examples: 2, difference: 0.1, interval: [0, 0.2] },
     userIds: ['u1', 'u2', 'ü'],
     userRows: Float32Array.from({ length: 12 }, (_, i) => i),
+    userSeenMs: Float64Array.of(1.7e12, 0, 1.8e12),
     itemIds: ['i1', 'i2'],
     itemRows: Float32Array.from({ length: 8 }, (_, i) => -i),
+    itemSeenMs: Float64Array.of(0, 1.8e12),
     itemVectors: Float32Array.of(1, 0, 0, 0, 0, 0.6, 0.8, 0),
+    optimiser: {
+      userDefaultAccumulator: 0.1,
+      itemDefaultAccumulator: 0.2,
+      userAccumulators: Float32Array.of(1, 2, 3),
+      itemAccumulators: Float32Array.of(4, 5),
+      adam: { steps: 9, first: start.dense, second: start.dense },
+      frequency: {
+        examples: 40,
+        lastSeen: Float64Array.of(39, 0),
+        gap: Float64Array.of(2.5, 0),
+      },
+    },
   }
 }
 
 test('a generation comes back as it was written', async () => {
   const { store } = await folder()
   await writeGeneration(store, trained())
-  expect(await loadGeneration(store, 'g1')).toEqual(trained())
+  expect(await loadGeneration(store, 'g1', { for: 'training' })).toEqual(trained())
+  const { optimiser: _, ...learnt } = trained()
+  expect(await loadGeneration(store, 'g1', { for: 'learning' })).toEqual(learnt)
+  const {
+    userIds: _u,
+    userRows: _r,
+    userSeenMs: _s,
+    itemRows: _i,
+    itemSeenMs: _t,
+    ...served
+  } = learnt
+  expect(await loadGeneration(store, 'g1', { for: 'serving' })).toEqual(served)
+})
+
+test('what a full update starts from goes through a generation unchanged', () => {
+  const generation = trained()
+  expect(generationOf(generation, fullStateOf(generation), generation.itemVectors)).toEqual(
+    generation,
+  )
+})
+
+test('only what a use needs has to be there, and verifying needs everything', async () => {
+  const { store, file } = await folder()
+  await writeGeneration(store, trained())
+  await verifyGeneration(store, 'g1')
+  await fs.rm(file('user-tower.onnx'))
+  await expect(verifyGeneration(store, 'g1')).rejects.toThrow('Generation g1, user-tower.onnx: ')
+  await fs.rm(file('optimiser.safetensors'))
+  await loadGeneration(store, 'g1')
+  await expect(loadGeneration(store, 'g1', { for: 'training' })).rejects.toThrow('optimiser')
+  await fs.rm(file('user-rows.safetensors'))
+  await loadGeneration(store, 'g1', { for: 'serving' })
+  await expect(loadGeneration(store, 'g1')).rejects.toThrow('user-rows.safetensors')
+})
+
+test('a generation that is removed is gone with its folder', async () => {
+  const { dir, store } = await folder()
+  await writeGeneration(store, trained())
+  expect(await store.bytes('generations/g1')).toBeGreaterThan(1_000)
+  await removeGeneration(store, 'g1')
+  expect(await listGenerations(store)).toEqual([])
+  expect(await fs.readdir(path.join(dir, 'generations'))).toEqual([])
+  expect(await store.bytes('generations/g1')).toBe(0)
+  await removeGeneration(store, 'g1')
+  await expect(store.remove('.')).rejects.toMatchObject({ code: 'FILE_INVALID' })
 })
 
 test('a bootstrap generation says that it is random, and the same seed gives the same files', async () => {
@@ -79,7 +145,7 @@ test('a generation is never written over, and an unfinished one is none', async 
   expect(await listGenerations(store)).toEqual([])
   await expect(loadGeneration(store, 'g1')).rejects.toMatchObject({ code: 'GENERATION_INVALID' })
   await writeGeneration(store, trained())
-  expect(await fs.readdir(path.dirname(file('x')))).toHaveLength(7)
+  expect(await fs.readdir(path.dirname(file('x')))).toHaveLength(10)
 })
 
 type Damage = (at: { file: (name: string) => string }) => Promise<void>
@@ -110,9 +176,13 @@ function edited(edit: (manifest: Record<string, unknown>) => void): Damage {
 
 const tensors = (entries: Record<string, Tensor>) =>
   encodeSafetensors(new Map(Object.entries(entries)))
-const rows = (count: number, fill = 0, dim = 4): Tensor => ({
+const filled = (count: number, fill = 0, dim = 4): Tensor => ({
   shape: [count, dim],
   data: new Float32Array(count * dim).fill(fill),
+})
+const rows = (count: number, fill = 0, dim = 4) => ({
+  rows: filled(count, fill, dim),
+  seen_ms: { shape: [count], data: new Float64Array(count) },
 })
 
 const damages: [string, Damage, string][] = [
@@ -133,7 +203,7 @@ const damages: [string, Damage, string][] = [
   ['a file gone', ({ file }) => fs.rm(file('dense.safetensors')), 'dense.safetensors: '],
   [
     'a file not listed',
-    edited((m) => (m['files'] = {})),
+    edited((m) => delete (m['files'] as Record<string, unknown>)['dense.safetensors']),
     'dense.safetensors: the manifest does not list it',
   ],
   [
@@ -141,8 +211,26 @@ const damages: [string, Damage, string][] = [
     ({ file }) => fs.writeFile(file('manifest.json'), '{'),
     'manifest.json: ',
   ],
+  [
+    'a time that is no number',
+    replaced(
+      'item-rows.safetensors',
+      tensors({ ...rows(2), seen_ms: { shape: [2], data: Float64Array.of(1, NaN) } }),
+    ),
+    'item-rows.safetensors: tensor seen_ms holds NaN at element 1',
+  ],
+  [
+    'no optimiser state',
+    replaced('optimiser.safetensors', tensors({})),
+    'optimiser.safetensors: tensor adam.first.user.projection is missing',
+  ],
+  [
+    'a tower that somebody changed',
+    ({ file }) => fs.appendFile(file('item-tower.onnx'), ' '),
+    'item-tower.onnx: it has ',
+  ],
   ['an unknown field', edited((m) => (m['extra'] = 1)), 'manifest.json: top: '],
-  ['a later format', edited((m) => (m['format'] = 2)), 'manifest.json: format: '],
+  ['a later format', edited((m) => (m['format'] = 3)), 'manifest.json: format: '],
   [
     'the manifest of another',
     edited((m) => (m['id'] = 'g2')),
@@ -150,34 +238,34 @@ const damages: [string, Damage, string][] = [
   ],
   [
     'a row too few',
-    replaced('user-rows.safetensors', tensors({ rows: rows(3) })),
-    'user-rows.safetensors: tensor rows is 3 x 4, the model needs 4 x 4',
+    replaced('user-rows.safetensors', tensors(rows(2))),
+    'user-rows.safetensors: tensor rows is 2 x 4, the model needs 3 x 4',
   ],
   [
     'rows of another width',
-    replaced('item-rows.safetensors', tensors({ rows: rows(3, 0, 5) })),
-    'item-rows.safetensors: tensor rows is 3 x 5',
+    replaced('item-rows.safetensors', tensors(rows(2, 0, 5))),
+    'item-rows.safetensors: tensor rows is 2 x 5',
   ],
   [
     'a value that is no number',
-    replaced('item-rows.safetensors', tensors({ rows: rows(3, NaN) })),
+    replaced('item-rows.safetensors', tensors(rows(2, NaN))),
     'item-rows.safetensors: tensor rows holds NaN at element 0',
   ],
   [
     'an infinite value',
-    replaced('user-rows.safetensors', tensors({ rows: rows(4, Infinity) })),
+    replaced('user-rows.safetensors', tensors(rows(3, Infinity))),
     'user-rows.safetensors: tensor rows holds Infinity',
   ],
   [
     'a vector that is not normalised',
-    replaced('item-vectors.safetensors', tensors({ vectors: rows(2, 0.7) })),
+    replaced('item-vectors.safetensors', tensors({ vectors: filled(2, 0.7) })),
     'item-vectors.safetensors: vector 0 has length 1.39',
   ],
   [
     'a tensor of another type',
     replaced(
       'user-rows.safetensors',
-      tensors({ rows: { shape: [4, 4], data: new Float64Array(16) } }),
+      tensors({ ...rows(3), rows: { shape: [3, 4], data: new Float64Array(12) } }),
     ),
     'user-rows.safetensors: tensor rows is not F32',
   ],
@@ -188,7 +276,7 @@ const damages: [string, Damage, string][] = [
   ],
   [
     'a tensor too many',
-    replaced('user-rows.safetensors', tensors({ rows: rows(4), more: rows(1) })),
+    replaced('user-rows.safetensors', tensors({ ...rows(3), more: filled(1) })),
     'user-rows.safetensors: tensor more is not part of the model',
   ],
   [
@@ -212,7 +300,7 @@ test.each(damages)('%s is found, and named', async (_, damage, message) => {
   const place = await folder()
   await writeGeneration(place.store, trained())
   await damage(place)
-  await expect(loadGeneration(place.store, 'g1')).rejects.toMatchObject({
+  await expect(verifyGeneration(place.store, 'g1')).rejects.toMatchObject({
     code: 'GENERATION_INVALID',
     message: expect.stringContaining(`Generation g1, ${message}`) as string,
   })

@@ -428,6 +428,17 @@ describe('sync', () => {
       createLearner({ ...setup, options: { ...options, batchMax: 2, itemRowsMax: 2 } }, base),
     ).toThrow(/learner\.itemRowsMax allows 2/)
   })
+
+  test('a row of the generation is as old as its newest example', async () => {
+    const setup = await setUp()
+    const rows = new Float32Array(2 * model.dim).fill(0.1)
+    const users = { ids: ['seen', 'unknown'], rows, seenMs: Float64Array.of(startMs - 5, 0) }
+    const learner = createLearner(setup, { ...emptyBase, users })
+    expect([...learner.users.all()].map(({ eventTimeMs }) => eventTimeMs)).toEqual([
+      startMs - 5,
+      startMs,
+    ])
+  })
 })
 
 describe('limits', () => {
