@@ -8,9 +8,10 @@ import { loadGeneration } from './generation/generation.ts'
 import { buildIndex, withOverrides } from './indexer-build.ts'
 import { FollowedOverrides } from './indexer-overrides.ts'
 import type { IndexerDeps } from './indexer.ts'
+import { Outbox } from './outbox.ts'
 import { OverrideLog } from './override-log.ts'
 import type { TransactionalProducer } from './ports.ts'
-import { publishSnapshot } from './snapshot/publish.ts'
+import { publishSnapshot, snapshotFolder } from './snapshot/publish.ts'
 
 interface Task {
   readonly generation: string
@@ -18,7 +19,7 @@ interface Task {
 }
 
 const reportMs = 1_000
-const retryMs = 5_000
+const retryMs = 2_000
 /** How long a transaction under way may take when the role ends. */
 const drainMs = 2_000
 
@@ -184,7 +185,7 @@ export class IndexerSession {
   async #buildAndSend({ generation, revision }: Task, signal: AbortSignal): Promise<void> {
     const { artifacts, config, topics, clock, log, metrics } = this.#deps
     const startedAt = performance.now()
-    const base = await loadGeneration(artifacts, generation)
+    const base = await loadGeneration(artifacts, generation, { for: 'serving' })
     signal.throwIfAborted()
     const isLive = generation === this.#overrides?.generation
     const overrideSequence = isLive ? this.#overrides!.sequence : 0
@@ -204,6 +205,7 @@ export class IndexerSession {
       },
     )
     this.#sent.set(generation, manifest)
+    if (revision > 1) await this.#removeFiles(snapshotFolder(generation, revision - 1))
     const bytes = manifest.parts.reduce((sum, part) => sum + part.bytes, 0)
     metrics.indexRecall.set(index.recall)
     metrics.snapshotBytes.set(bytes)
@@ -236,11 +238,22 @@ export class IndexerSession {
       const tombstones = this.#tombstones(generation, Infinity)
       this.#sent.delete(generation)
       await this.#outbox.transact(tombstones)
+      await this.#removeFiles(snapshotFolder(generation))
       this.#deps.log.info(
         { generation, records: tombstones.length },
         'took the snapshots of a generation out of the topic',
       )
     }
+  }
+
+  /** Of a snapshot that was too large for the topic. What cannot be removed costs room and nothing else. */
+  async #removeFiles(folder: string): Promise<void> {
+    const { artifacts, log } = this.#deps
+    await artifacts
+      .remove(folder)
+      .catch((error: unknown) =>
+        log.warn({ folder, error: messageOf(error) }, 'cannot remove the files of an old snapshot'),
+      )
   }
 
   #tombstones(generation: string, belowRevision: number): SinkRecord[] {
@@ -282,25 +295,4 @@ export class IndexerSession {
 /** By need: without the live one no pod can start, and the candidate waits. */
 function wantedOf({ live, candidate, previous }: ControlDocument): string[] {
   return [...new Set([live, candidate, previous])].filter((id) => id !== null)
-}
-
-/** One transaction at a time. After a failure the producer is of no use any more. */
-class Outbox {
-  readonly #producer: TransactionalProducer
-  #last: Promise<unknown> = Promise.resolve()
-  #failure: Error | null = null
-
-  constructor(producer: TransactionalProducer) {
-    this.#producer = producer
-  }
-
-  get failure(): Error | null {
-    return this.#failure
-  }
-
-  transact(records: readonly SinkRecord[]): Promise<void> {
-    const done = this.#last.then(() => this.#producer.transact(records))
-    this.#last = done.catch((error: unknown) => (this.#failure ??= error as Error))
-    return done
-  }
 }

@@ -37,6 +37,7 @@ import { RecallClient } from '../../src/runtime/recall-client.ts'
 import { runRecall } from '../../src/runtime/recall.ts'
 import { openOnlineStore } from '../../src/runtime/redis/online-store.ts'
 import { encodeParts } from '../../src/runtime/snapshot/parts.ts'
+import type { SnapshotContent } from '../../src/runtime/snapshot/parts.ts'
 import { publishSnapshot } from '../../src/runtime/snapshot/publish.ts'
 import type { SinkRecord } from '../../src/streams/stage.ts'
 import { withItems } from './generations.ts'
@@ -46,7 +47,7 @@ import { randomFrom, unitVector } from './vectors.ts'
 
 export const dim = 8
 
-const model: ModelSpec = {
+export const model: ModelSpec = {
   dim,
   temperature: 0.2,
   user: { features: [{ kind: 'categorical', name: 'device', buckets: 16, dim: 4 }], hidden: 8 },
@@ -83,7 +84,10 @@ export interface RecallRig {
   /** Writes a generation to the artifact store, as a full update does. */
   write(generation: TrainableGeneration): Promise<void>
   /** Sends an exact snapshot of a generation, as the indexer does; `damage` changes its records on the way. */
-  publish(generation: TrainableGeneration, options?: SnapshotToSend): Promise<void>
+  publish(
+    generation: SnapshotContent & { readonly id: string },
+    options?: SnapshotToSend,
+  ): Promise<void>
   control(document: Partial<ControlDocument>): Promise<void>
   /** Closes the load of every partition, so that an absent user is a cold one. */
   sentinels(generation: string): Promise<void>
@@ -260,7 +264,7 @@ async function followControl(
 async function publish(
   { topics, artifactsDir }: Parts,
   producer: TransactionalProducer,
-  generation: TrainableGeneration,
+  generation: SnapshotContent & { readonly id: string },
   options: SnapshotToSend = {},
 ): Promise<void> {
   const { revision = 1, overrideSequence = 0, damage = (record) => record } = options

@@ -81,9 +81,9 @@ export async function publishSnapshot(
   return manifest
 }
 
-/** Where a snapshot lies in the artifact store that is too large for the topic. */
-export function snapshotFolder(generation: string, revision: number): string {
-  return `snapshots/${generation}/${revision}`
+/** Where a snapshot lies in the artifact store that is too large for the topic; without a revision: all of a generation. */
+export function snapshotFolder(generation: string, revision?: number): string {
+  return `snapshots/${generation}${revision === undefined ? '' : `/${revision}`}`
 }
 
 /** Pieces of at most `bytesMax`, across the borders of what they are cut from. */
