@@ -194,6 +194,7 @@ async function report(
     atMs,
     body: {
       verified,
+      revision: serving?.revision ?? 0,
       overrideSequence: serving?.overrideSequence ?? 0,
       items: serving?.index.size ?? 0,
     },

@@ -52,7 +52,8 @@ async function verifiedBy(rig: RecallRig): Promise<readonly string[]> {
 }
 
 test('two orthogonal generations, switched to and fro under load: no reply mixes them', async () => {
-  const rig = await recallRig(onTestFinished)
+  // On a busy machine the default deadline would make replies DEGRADED.
+  const rig = await recallRig(onTestFinished, { recall: { redisDeadlineMs: 5_000 } })
   const generations = [halfGeneration('a', 21, 0), halfGeneration('b', 22, 1)]
   // The row of the same user is another in each.
   const rows = [row, row.map((value) => -value)]
@@ -215,9 +216,7 @@ test('a revision is swapped in between two requests; one that is damaged replace
   )
   expect((await ask()).items).toEqual(before.items)
   await rig.publish(folded, { revision: 3, overrideSequence: 2 })
-  const figures = async () => (await rig.metrics.overrides.get()).values[0]?.value
-  // Only the newest of the three sets is above the new base.
-  expect(await eventually(figures, (overridden) => overridden === 1)).toBe(1)
+  await eventually(rig.reports, (all) => all.some(({ body }) => body['revision'] === 3))
   isOver = true
   await asking
   expect(replies.length).toBeGreaterThan(10)
