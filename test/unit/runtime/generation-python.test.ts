@@ -1,0 +1,88 @@
+import os from 'node:os'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { oracleEngine } from '../../../src/model/oracle.ts'
+import { featureWidth } from '../../../src/model/spec.ts'
+import type { ModelSpec } from '../../../src/model/spec.ts'
+import { openDirectoryStore } from '../../../src/runtime/generation/artifact-store.ts'
+import { bootstrapGeneration, writeGeneration } from '../../../src/runtime/generation/generation.ts'
+import { withItems } from '../../support/generations.ts'
+import { runPython } from '../../support/python.ts'
+import { randomFrom, unitVector } from '../../support/vectors.ts'
+
+const packages = ['numpy==2.2.6', 'safetensors==0.5.3', 'onnxruntime==1.22.1']
+
+/** Prints every tensor of every table, and what the item tower of the folder makes of the item rows and these features. */
+const script = `
+import hashlib, json, os, sys
+import numpy, onnxruntime
+from safetensors.numpy import load_file
+folder = sys.argv[1]
+manifest = json.load(open(os.path.join(folder, 'manifest.json')))
+for name, facts in manifest['files'].items():
+    data = open(os.path.join(folder, name), 'rb').read()
+    assert len(data) == facts['bytes'] and hashlib.sha256(data).hexdigest() == facts['sha256'], name
+tensors = {name: load_file(os.path.join(folder, name)) for name in manifest['files'] if name.endswith('.safetensors')}
+rows = tensors['item-rows.safetensors']['rows']
+tower = onnxruntime.InferenceSession(os.path.join(folder, 'item-tower.onnx'))
+features = numpy.array(json.loads(sys.argv[2]), dtype=numpy.float32).reshape(len(rows), -1)
+[vectors] = tower.run(['vectors'], {'rows': rows, 'features': features})
+print(json.dumps({
+    'shapes': {file: {name: [str(t.dtype), *t.shape] for name, t in held.items()} for file, held in tensors.items()},
+    'rows': rows.ravel().tolist(),
+    'seen': tensors['item-rows.safetensors']['seen_ms'].tolist(),
+    'vectors': vectors.ravel().tolist(),
+}))
+`
+
+const model: ModelSpec = {
+  dim: 4,
+  temperature: 0.2,
+  user: { hidden: 3, features: [] },
+  item: { hidden: 5, features: [{ kind: 'dense', name: 'facts', dim: 3 }] },
+}
+
+interface Read {
+  readonly shapes: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>>
+  readonly rows: readonly number[]
+  readonly seen: readonly number[]
+  readonly vectors: readonly number[]
+}
+
+test('Python reads the tables of a generation, and its towers give our vectors', async () => {
+  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-test-'))
+  onTestFinished(() => fs.rm(dir, { recursive: true }))
+  const random = randomFrom(5)
+  const ids = ['a', 'b', 'ü']
+  const rows = Float32Array.from(ids.flatMap(() => [...unitVector(model.dim, random)]))
+  const generation = withItems(bootstrapGeneration('g1', model, 17, 1_000), ids, rows)
+  generation.itemSeenMs[1] = 1.7e12
+  await writeGeneration(openDirectoryStore(dir), generation)
+
+  const features = Float32Array.from({ length: 9 }, (_, i) => Math.sin(i))
+  const folder = path.join(dir, 'generations/g1')
+  const args = [folder, JSON.stringify([...features])]
+  const read = JSON.parse(await runPython(packages, script, args)) as Read
+
+  const width = featureWidth(model.item)
+  expect(read.shapes['item-rows.safetensors']).toEqual({
+    rows: ['float32', 3, 4],
+    seen_ms: ['float64', 3],
+  })
+  expect(read.shapes['user-rows.safetensors']).toMatchObject({ rows: ['float32', 0, 4] })
+  expect(read.shapes['dense.safetensors']).toMatchObject({
+    'user.default_row': ['float32', 4],
+    'item.hidden_weights': ['float32', model.dim + width, 5],
+  })
+  expect(read.shapes['optimiser.safetensors']).toMatchObject({
+    'adam.first.item.projection': ['float32', width, 4],
+    'frequency.gap': ['float64', 3],
+  })
+  expect(read.rows).toEqual([...rows])
+  expect(read.seen).toEqual([0, 1.7e12, 0])
+  const oracle = await oracleEngine.open(model, generation.dense)
+  const vectors = await oracle.vectors('item', rows, features, ids.length)
+  expect(read.vectors).toHaveLength(vectors.length)
+  read.vectors.forEach((value, i) => expect(value).toBeCloseTo(vectors[i]!, 5))
+})
