@@ -51,10 +51,10 @@ async function joiner(context: RoleContext): Promise<void> {
 }
 
 async function controller(context: RoleContext): Promise<void> {
-  const { config, kafka, topics, log, clock, signal, instance } = context
+  const { config, kafka, topics, metrics, log, clock, signal, instance } = context
   const artifacts = openDirectoryStore(config.artifacts.dir)
   await runController({
-    ...{ config, kafka, topics, log, clock, signal, instance, artifacts },
+    ...{ config, kafka, topics, metrics, log, clock, signal, instance, artifacts },
     onReady: () => context.health.set('controller', true, 'running'),
   })
 }

@@ -164,6 +164,16 @@ function serving({ counter, gauge, histogram }: Definers) {
       'index_recall_ratio',
       'Recall@100 of the newest index against exact search on a sample; 1 for an exact index.',
     ),
+    switches: counter(
+      'switches',
+      'Times another generation went live, by kind (switch, rollback).',
+      ['kind'],
+    ),
+    candidateAge: gauge(
+      'candidate_age_seconds',
+      'How long the candidate has been waiting to go live; 0 without one.',
+    ),
+    controllerAlerts: gauge('controller_alerts', 'Things that the controller says to look at now.'),
     snapshotBytes: gauge('snapshot_bytes', 'Size of the newest snapshot, not compressed.'),
     recallLatency: histogram(
       'recall_latency',

@@ -2,22 +2,24 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { FreshetError, messageOf } from '../errors.ts'
-import { decodeReport, encodeControlDocument, encodeReport } from '../records/codec.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import type { TopicNames } from '../records/topics.ts'
 import type { ControlDocument } from '../records/types.ts'
-import { firstDocument, RoleStates } from '../streams/controller.ts'
-import type { RoleChange } from '../streams/controller.ts'
-import type { SinkRecord } from '../streams/stage.ts'
+import { firstDocument } from '../streams/controller.ts'
+import type { RoleStates } from '../streams/controller-roles.ts'
 import { readControl } from './control.ts'
+import { ControllerIntake } from './controller-intake.ts'
+import { controlRecords, ControllerTerm } from './controller-term.ts'
 import type { ArtifactStore } from './generation/artifact-store.ts'
 import { bootstrapGeneration, loadManifest, writeGeneration } from './generation/generation.ts'
-import type { Clock, KafkaClient, Logger, Tail, TransactionalProducer } from './ports.ts'
+import type { Clock, KafkaClient, Logger, TransactionalProducer } from './ports.ts'
 
 export interface ControllerDeps {
   readonly kafka: KafkaClient
   readonly topics: TopicNames
-  readonly config: Pick<Config, 'kafka' | 'model'>
+  readonly config: Pick<Config, 'kafka' | 'model' | 'generations'>
   readonly artifacts: ArtifactStore
+  readonly metrics: Metrics
   readonly log: Logger
   readonly clock: Clock
   /** Name of this process in the reports. */
@@ -29,7 +31,7 @@ export interface ControllerDeps {
   readonly silentMs?: number
 }
 
-const reportMs = 1_000
+const pauseMs = 1_000
 const defaultSilentMs = 10_000
 
 /**
@@ -39,25 +41,24 @@ const defaultSilentMs = 10_000
  */
 export async function runController(deps: ControllerDeps): Promise<void> {
   const { log, signal, silentMs = defaultSilentMs } = deps
-  const roles = new RoleStates(silentMs)
-  const reports = await followReports(deps, roles)
+  const intake = await ControllerIntake.open(deps, silentMs)
   try {
     while (!signal.aborted) {
       try {
-        await control(deps, roles)
+        await control(deps, intake)
       } catch (error) {
         if (!(error instanceof FreshetError) || error.code !== 'PRODUCER_FENCED') throw error
         log.warn({}, 'another controller has taken over: standing by')
-        await standBy(deps, roles)
+        await standBy(deps, intake.roles)
       }
     }
   } finally {
-    await reports.close()
+    await intake.close()
   }
 }
 
-async function control(deps: ControllerDeps, roles: RoleStates): Promise<void> {
-  const { kafka, topics, config, log, clock, signal } = deps
+async function control(deps: ControllerDeps, intake: ControllerIntake): Promise<void> {
+  const { kafka, topics, config, log } = deps
   const producer = await kafka.transactionalProducer(`${config.kafka.topicPrefix}-controller`)
   try {
     const document =
@@ -65,12 +66,7 @@ async function control(deps: ControllerDeps, roles: RoleStates): Promise<void> {
     log.info({ epoch: document.epoch, live: document.live }, 'controlling')
     await checkLive(deps, document)
     deps.onReady?.()
-    while (!signal.aborted) {
-      // In a transaction, so that a controller that was shut out hears of it, whether or not it has anything to write.
-      await producer.transact([reportOf(deps, document)])
-      for (const change of roles.silentAt(clock.nowMs())) say(log, change)
-      await pause(reportMs, signal)
-    }
+    await new ControllerTerm(deps, intake, producer, document).run()
   } finally {
     await producer.close()
   }
@@ -90,7 +86,7 @@ async function bootstrap(
     'made a bootstrap generation: random parameters, nothing learned yet',
   )
   const document = firstDocument(id, nowMs)
-  await publish(producer, topics, document, nowMs)
+  await producer.transact(controlRecords(topics, document, nowMs))
   return document
 }
 
@@ -98,20 +94,6 @@ async function bootstrap(
 function bootstrapId(nowMs: number): string {
   const time = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[:-]/g, '').replace('T', '-')
   return `bootstrap-${time}-${randomUUID().slice(0, 4)}`
-}
-
-/** One record is the switch; the same record in the history topic is for people. */
-async function publish(
-  producer: TransactionalProducer,
-  topics: TopicNames,
-  document: ControlDocument,
-  timestampMs: number,
-): Promise<void> {
-  const value = encodeControlDocument(document)
-  await producer.transact([
-    { topic: topics.control, key: 'control', value, timestampMs, partition: 0 },
-    { topic: topics.controlHistory, key: 'control', value, timestampMs, partition: 0 },
-  ])
 }
 
 /** Roles that cannot load the live generation say so too; here it is said what to do. */
@@ -137,41 +119,7 @@ async function standBy(
       (latest, { role, atMs }) => (role === 'controller' ? Math.max(latest, atMs) : latest),
       fencedAtMs,
     )
-  while (!signal.aborted && clock.nowMs() - lastHeardMs() < silentMs) await pause(reportMs, signal)
-}
-
-function reportOf(
-  { topics, clock, instance }: ControllerDeps,
-  document: ControlDocument,
-): SinkRecord {
-  const atMs = clock.nowMs()
-  const generation = document.live ?? ''
-  const body = { epoch: document.epoch }
-  const report = { role: 'controller', instance, kind: 'controlling', generation, atMs, body }
-  const key = `controller/${instance}`
-  return { topic: topics.reports, key, value: encodeReport(report), timestampMs: atMs }
-}
-
-function followReports({ kafka, topics, log }: ControllerDeps, roles: RoleStates): Promise<Tail> {
-  return kafka.tail({
-    topics: [topics.reports],
-    from: 'latest',
-    onBatch: ({ records }) => {
-      for (const { value, offset } of records) {
-        try {
-          const change = value === null ? null : roles.apply(decodeReport(value))
-          if (change !== null) say(log, change)
-        } catch (error) {
-          log.warn({ offset, error: messageOf(error) }, 'a report cannot be read and is ignored')
-        }
-      }
-    },
-  })
-}
-
-function say(log: Logger, { what, state: { role, instance, generation } }: RoleChange): void {
-  const level = what === 'is silent' ? 'warn' : 'info'
-  log[level]({ instance, generation }, `${role} ${what}`)
+  while (!signal.aborted && clock.nowMs() - lastHeardMs() < silentMs) await pause(pauseMs, signal)
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

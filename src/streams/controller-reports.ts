@@ -30,9 +30,12 @@ export function parseReport(report: Report): KnownReport | null {
 
 type Body = Report['body']
 
+/** As in manifest.json: an id is part of paths. */
+const idFormat = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
 function withGeneration(report: Report): Report {
-  if (report.generation === '') throw invalid('generation', undefined, '""', 'a generation id')
-  return report
+  if (idFormat.test(report.generation)) return report
+  throw invalid('generation', undefined, describe(report.generation), 'a generation id')
 }
 
 function cutOf(body: Body): ReportBodies['cut'] {

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
 import { FreshetError } from '../../src/errors.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
 import { decodeControlDocument, encodeControlDocument } from '../../src/records/codec.ts'
 import { topicNames } from '../../src/records/topics.ts'
 import type { ControlDocument } from '../../src/records/types.ts'
@@ -37,7 +38,7 @@ async function rig() {
     const log: Logger = { ...silentLog, info: note, warn: note, error: note }
     let takeovers = 0
     const deps = {
-      ...{ kafka, topics, config, artifacts, log, instance },
+      ...{ kafka, topics, config, artifacts, log, instance, metrics: createMetrics() },
       clock: { nowMs: () => Date.now() },
       signal: ending.signal,
       onReady: () => takeovers++,
