@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { nearest } from '../config/load.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addMapCommand } from './commands/map.ts'
+import { addOperateCommands } from './commands/operate.ts'
 import { addRecallCommand } from './commands/recall.ts'
 import { addRecordCommands } from './commands/records.ts'
 import { addResetCommand } from './commands/reset.ts'
@@ -41,6 +42,7 @@ export function buildProgram(): Command {
   addStartCommand(program)
   addRecallCommand(program)
   addStatusCommand(program)
+  addOperateCommands(program)
   addRecordCommands(program)
   addMapCommand(program)
   addConfigCommand(program)
