@@ -46,7 +46,8 @@ export function topicDefinitions(config: Config): TopicDefinition[] {
     }),
     define(names.examples, partitions, carriedTime, 4 * mebibyte),
     define(names.overrides, 1, compacted),
-    define(names.snapshots, 1, compacted),
+    // Only closed segments are compacted, and every pod that starts reads what is left from the beginning.
+    define(names.snapshots, 1, { ...compacted, 'segment.bytes': String(64 * mebibyte) }),
     define(names.reports, 1, { 'retention.ms': dayMs }),
     define(names.control, 1, compacted),
     define(names.controlHistory, 1, { 'retention.ms': forever }),
