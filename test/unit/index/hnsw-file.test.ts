@@ -63,8 +63,10 @@ test('refuses levels, an entry and links that lead out of the file', () => {
   expectInvalid(write(48, 65), shape)
   expectInvalid(write(48, 0xffff_ffff), shape)
   expectInvalid(write(52, count), shape)
-  // Number of links, a link, and the label of the first element.
-  expectInvalid(write(96, 33), shape)
+  // Number of links (the one too many would be a component that reads as element 0), a link, and the label of the first element.
+  const zero = hnswFile(dim, [new Float32Array(dim), ...rows.slice(1)])
+  zero.writeUInt32LE(33, 96)
+  expectInvalid(zero, shape)
   expectInvalid(write(100, count), shape)
   expectInvalid(write(96 + 4 + 32 * 4 + dim * 4, count), shape)
 })
