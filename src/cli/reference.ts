@@ -1,12 +1,14 @@
 import type { Command } from 'commander'
 import { configReference } from '../config/reference.ts'
 import { createMetrics } from '../metrics/metrics.ts'
+import { generationManifestJsonSchema } from '../runtime/generation/manifest.ts'
 
 /** Pages of docs/ that are generated, by file name. `npm run docs` writes them; a test holds them to the code. */
 export async function referencePages(program: Command): Promise<Readonly<Record<string, string>>> {
   return {
     'reference/config.md': configReference(),
     'reference/cli.md': cliReference(program),
+    'reference/generation-manifest.schema.json': `${JSON.stringify(generationManifestJsonSchema(), null, 2)}\n`,
     'metrics.md': await metricsReference(),
   }
 }

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { FreshetError, messageOf } from '../../errors.ts'
+import { FreshetError, invariant, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import type { FullUpdateHooks, FullUpdateJob, FullUpdateOutcome } from './job.ts'
 import type { ThreadMessage, ThreadRequest } from './messages.ts'
@@ -9,70 +9,50 @@ export interface FullUpdateThread {
   /**
    * One at a time. Whatever goes wrong in the thread comes back as a FreshetError with its code; when the thread itself ends,
    * the next run opens another one.
-   * @throws FreshetError ABORTED when the signal fired
+   * @throws FreshetError ABORTED when the signal fired, SERVER_FAILED when the thread ended
    */
   run(job: FullUpdateJob, hooks: FullUpdateHooks): Promise<FullUpdateOutcome>
-  /** Ends what is running, too. */
+  /** Stops what is running, too. */
   close(): Promise<void>
 }
 
 const closeMs = 5_000
 
-export function openFullUpdateThread(log: Logger): FullUpdateThread {
+/** @param file what runs in the thread; only tests pass one */
+export function openFullUpdateThread(log: Logger, file: URL = threadFile()): FullUpdateThread {
   let worker: Worker | null = null
-  let end: ((error: Error) => void) | null = null
-
+  let isRunning = false
   const open = (): Worker => {
-    const opened = new Worker(threadFile())
-    const gone = (why: string, cause?: unknown): void => {
+    const opened = new Worker(file)
+    const forget = (): void => {
       if (worker === opened) worker = null
-      end?.(new FreshetError('SERVER_FAILED', `the full update's thread ended: ${why}`, { cause }))
     }
-    opened.on('error', (error) => gone(messageOf(error), error))
-    opened.on('exit', (code) => gone(`exit code ${code}`))
-    opened.unref()
+    opened.on('error', forget)
+    opened.on('exit', forget)
     return opened
   }
-
   return {
-    async run(job, { onProgress, signal }) {
-      if (end !== null) {
-        throw new FreshetError('INVARIANT_VIOLATED', 'a full update is running in this thread')
+    async run(job, hooks) {
+      invariant(!isRunning, 'a full update is running in this thread already')
+      if (hooks.signal.aborted) {
+        throw new FreshetError('ABORTED', `the full update of ${job.day} was stopped`)
       }
-      if (signal.aborted) throw aborted(job)
+      isRunning = true
       const running = (worker ??= open())
-      const abort = (): void => running.postMessage({ kind: 'abort' } satisfies ThreadRequest)
-      const onMessage = (message: ThreadMessage): void => {
-        if (message.kind === 'progress') onProgress(message.progress)
-        else if (message.kind === 'log') log[message.level](message.fields, message.message)
-      }
+      // Held open while it works, so that the process does not end in the middle.
+      running.ref()
       try {
-        // Held open while it works, so that a process does not end in the middle.
-        running.ref()
-        return await new Promise<FullUpdateOutcome>((resolve, reject) => {
-          end = reject
-          running.on('message', (message: ThreadMessage) => {
-            if (message.kind === 'done') resolve(message.outcome)
-            else if (message.kind === 'failed') {
-              reject(new FreshetError(message.code, message.message))
-            } else onMessage(message)
-          })
-          signal.addEventListener('abort', abort, { once: true })
-          running.postMessage({ kind: 'run', job } satisfies ThreadRequest)
-        })
+        return await runIn(running, job, hooks, log)
       } finally {
-        end = null
-        signal.removeEventListener('abort', abort)
-        running.removeAllListeners('message')
         running.unref()
+        isRunning = false
       }
     },
-
     async close() {
       const closing = worker
       if (closing === null) return
-      const exited = new Promise((resolve) => closing.once('exit', resolve))
       closing.ref()
+      const exited = new Promise((resolve) => closing.once('exit', resolve))
       closing.postMessage({ kind: 'close' } satisfies ThreadRequest)
       const timer = setTimeout(() => void closing.terminate(), closeMs)
       await exited
@@ -81,8 +61,39 @@ export function openFullUpdateThread(log: Logger): FullUpdateThread {
   }
 }
 
-function aborted({ day }: FullUpdateJob): FreshetError {
-  return new FreshetError('ABORTED', `the full update of ${day} was stopped`)
+function runIn(
+  worker: Worker,
+  job: FullUpdateJob,
+  { onProgress, signal }: FullUpdateHooks,
+  log: Logger,
+): Promise<FullUpdateOutcome> {
+  const abort = (): void => worker.postMessage({ kind: 'abort' } satisfies ThreadRequest)
+  let stopListening = (): void => undefined
+  return new Promise<FullUpdateOutcome>((resolve, reject) => {
+    const onMessage = (message: ThreadMessage): void => {
+      switch (message.kind) {
+        case 'progress':
+          return onProgress(message.progress)
+        case 'log':
+          return log[message.level](message.fields, message.message)
+        case 'done':
+          return resolve(message.outcome)
+        case 'failed':
+          return reject(new FreshetError(message.code, message.message))
+      }
+    }
+    const onEnd = (why: string, cause?: unknown): void =>
+      reject(new FreshetError('SERVER_FAILED', `the full update's thread ended: ${why}`, { cause }))
+    const onError = (error: unknown): void => onEnd(messageOf(error), error)
+    const onExit = (code: number): void => onEnd(`exit code ${code}`)
+    worker.on('message', onMessage).once('error', onError).once('exit', onExit)
+    signal.addEventListener('abort', abort, { once: true })
+    stopListening = () => {
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+      signal.removeEventListener('abort', abort)
+    }
+    worker.postMessage({ kind: 'run', job } satisfies ThreadRequest)
+  }).finally(() => stopListening())
 }
 
 /** Vitest runs the sources, but a worker is started by Node alone: it runs the compiled file. */
