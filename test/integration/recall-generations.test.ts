@@ -233,6 +233,30 @@ test('a revision is swapped in between two requests; one that is damaged replace
   expect(late).toMatchObject({ overrideSequence: 3, items: before.items })
 })
 
+test('an override that the base holds a newer vector of never comes back, in a running pod or a late one', async () => {
+  const rig = await recallRig(onTestFinished)
+  const generation = randomGeneration('a', 'a-', 5)
+  await rig.publish(generation)
+  await rig.control({ live: 'a' })
+  await rig.startPod()
+  const random = randomFrom(45)
+  const [older, newer] = [unitVector(dim, random), unitVector(dim, random)]
+  const ask = () => rig.client.recall({ userId: 'u', k: 100 })
+  await rig.overrides({ generation: 'a', sequence: 3, vectors: { 'a-0': older, 'a-1': null } })
+  await eventually(ask, ({ overrideSequence }) => overrideSequence === 3)
+  // The pod lags behind: sets 4 to 9 are in this revision before it has heard of them.
+  await rig.publish(withVectors(generation, { 'a-0': newer }), { revision: 2, overrideSequence: 9 })
+  const folded = await eventually(ask, ({ overrideSequence }) => overrideSequence === 9)
+  expect(folded.items).toHaveLength(5)
+  await rig.overrides({ generation: 'a', sequence: 8, vectors: { 'a-0': older, 'a-2': null } })
+  await rig.overrides({ generation: 'a', sequence: 10, vectors: { 'a-3': null } })
+  const next = await eventually(ask, ({ overrideSequence }) => overrideSequence === 10)
+  const expected = folded.items.filter(({ itemId }) => itemId !== 'a-3')
+  expect(next.items).toEqual(expected)
+  const late = await recallOfLatePod(rig)
+  expect(late).toMatchObject({ overrideSequence: 10, items: expected })
+})
+
 async function recallOfLatePod(rig: RecallRig): Promise<RecallResult> {
   await rig.startPod()
   const replies = await Promise.all(
