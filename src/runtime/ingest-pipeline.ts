@@ -1,6 +1,7 @@
 import type { Metrics } from '../metrics/metrics.ts'
 import { encodeEvent } from '../records/codec.ts'
-import { Aligner } from '../streams/align.ts'
+import { Aligner, type Mark } from '../streams/align.ts'
+import type { SinkRecord } from '../streams/stage.ts'
 import { Watermark } from '../streams/watermark.ts'
 import type { Mapped, Mapper } from './ingest-sources.ts'
 import type { Batch, Clock, Producer, TopicPartition } from './ports.ts'
@@ -29,6 +30,7 @@ interface Source {
   readonly mapper: Mapper
   lastEventTimeMs: number
   highWatermark: number
+  position: number
   /** Everything before it is acknowledged; null: nothing new since the last commit. */
   acknowledged: number | null
 }
@@ -60,7 +62,8 @@ export class IngestPipeline {
     for (const partition of partitions) {
       const mapper = this.#options.mappers.get(partition.topic)!
       this.#sources.set(partitionKey(partition), {
-        ...{ partition, mapper, lastEventTimeMs: -Infinity, highWatermark: 0, acknowledged: null },
+        ...{ partition, mapper, lastEventTimeMs: -Infinity, highWatermark: 0 },
+        ...{ position: -1, acknowledged: null },
       })
       this.#aligner.assign(partitionKey(partition), this.#options.clock.nowMs())
     }
@@ -96,15 +99,13 @@ export class IngestPipeline {
     for (;;) {
       const hasRoom = this.#inFlight < sendsInFlightMax && !this.#isFailed && !this.#isStopped
       const room = hasRoom ? sendRecordsMax : 0
-      const { events, pause, resume } = this.#aligner.next(this.#options.clock.nowMs(), room)
+      const { events, marks, pause, resume } = this.#aligner.next(this.#options.clock.nowMs(), room)
       for (const key of pause) this.#options.pause(this.#sources.get(key)!.partition)
       for (const key of resume) this.#options.resume(this.#sources.get(key)!.partition)
-      if (events.length === 0) return
-      for (const event of events) {
-        if (event.isRefused) continue
-        this.#watermark.onEmitted(event.output.partition!, event.eventTimeMs, event.timestampMs)
-      }
-      void this.#send(events, this.#positions())
+      if (events.length + marks.length > 0) void this.#send(events, marks, this.#positions())
+      // Heartbeats alone give nothing to send, but are behind us all the same.
+      else if (this.#inFlight === 0 && !this.#isFailed) return acknowledge(this.#positions())
+      else return
     }
   }
 
@@ -112,14 +113,12 @@ export class IngestPipeline {
   async sendHeartbeats(): Promise<void> {
     const { clock, producer, eventsTopic: topic } = this.#options
     const nowMs = clock.nowMs()
-    if (this.#sources.size === 0 || this.#isFailed) return
+    // Sources that say themselves how far they are need nobody to guess it.
+    if (this.#sources.size === 0 || this.#isFailed || this.#aligner.isPunctuated) return
     const due = this.#watermark.due(nowMs, this.#inFlight === 0 && this.#aligner.isCaughtUp(nowMs))
     if (due.length === 0) return
     await producer.send(
-      due.map(({ partition, eventTimeMs }) => ({
-        ...{ topic, partition, key: null, timestampMs: nowMs },
-        value: encodeEvent({ kind: 'heartbeat', eventTimeMs }),
-      })),
+      due.map(({ partition, eventTimeMs }) => heartbeat(topic, partition, eventTimeMs, nowMs)),
     )
   }
 
@@ -157,12 +156,16 @@ export class IngestPipeline {
     return positions
   }
 
-  async #send(mapped: readonly Mapped[], positions: readonly [Source, number][]): Promise<void> {
+  async #send(
+    mapped: readonly Mapped[],
+    marks: readonly Mark[],
+    positions: readonly [Source, number][],
+  ): Promise<void> {
     this.#inFlight++
     try {
-      await this.#options.producer.send(mapped.map((one) => one.output))
+      await this.#options.producer.send(this.#recordsOf(mapped, marks))
       this.#count(mapped)
-      for (const [source, position] of positions) source.acknowledged = position
+      acknowledge(positions)
     } catch (error) {
       if (!this.#isFailed) this.#options.onFailure(error)
       this.#isFailed = true
@@ -170,6 +173,30 @@ export class IngestPipeline {
       this.#inFlight--
     }
     this.pump()
+  }
+
+  /** Each mark goes to every partition, behind the events before it. */
+  #recordsOf(mapped: readonly Mapped[], marks: readonly Mark[]): SinkRecord[] {
+    const { eventsTopic, partitions, clock } = this.#options
+    const nowMs = clock.nowMs()
+    const records: SinkRecord[] = []
+    let sent = 0
+    const sendUntil = (end: number): void => {
+      for (; sent < end; sent++) {
+        const { output, isRefused, eventTimeMs, timestampMs } = mapped[sent]!
+        records.push(output)
+        if (!isRefused) this.#watermark.onEmitted(output.partition!, eventTimeMs, timestampMs)
+      }
+    }
+    for (const { after, eventTimeMs } of marks) {
+      sendUntil(after)
+      for (let partition = 0; partition < partitions; partition++) {
+        records.push(heartbeat(eventsTopic, partition, eventTimeMs, nowMs))
+      }
+      this.#watermark.onMarked(eventTimeMs)
+    }
+    sendUntil(mapped.length)
+    return records
   }
 
   #count(mapped: readonly Mapped[]): void {
@@ -188,6 +215,24 @@ export class IngestPipeline {
       if (count > 0) metrics.events.inc({ kind }, count)
     }
   }
+}
+
+function acknowledge(positions: readonly [Source, number][]): void {
+  for (const [source, position] of positions) {
+    if (position === source.position) continue
+    source.position = position
+    source.acknowledged = position
+  }
+}
+
+function heartbeat(
+  topic: string,
+  partition: number,
+  eventTimeMs: number,
+  timestampMs: number,
+): SinkRecord {
+  const value = encodeEvent({ kind: 'heartbeat', eventTimeMs })
+  return { topic, partition, key: null, value, timestampMs }
 }
 
 function lagLabels({ topic, partition }: TopicPartition) {

@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import type { Config, SourceConfig } from '../config/schema.ts'
-import { FreshetError, messageOf } from '../errors.ts'
+import { FreshetError, messageOf, type ErrorCode } from '../errors.ts'
 import { encodeEvent } from '../records/codec.ts'
+import { describe } from '../records/fields.ts'
+import { sourceHeartbeatHeader } from '../records/headers.ts'
 import { partitionOf } from '../records/partition.ts'
+import type { SourceHeartbeat } from '../streams/align.ts'
 import { toDeadLetter } from '../streams/dead-letter.ts'
 import { compileMapping, type Mapping } from '../streams/mapping.ts'
 import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
@@ -20,14 +23,14 @@ export interface Mapped {
   /** Arrival. */
   readonly timestampMs: number
   /** 'impression', 'click', or the code of why it was refused. */
-  readonly kind: string
+  readonly kind: 'impression' | 'click' | ErrorCode
   readonly isRefused: boolean
   /** Of a refused record: that of the one before it, so that it keeps its place. */
   readonly eventTimeMs: number
   readonly output: SinkRecord
 }
 
-export type Mapper = (record: SourceRecord, eventTimeBeforeMs: number) => Mapped
+export type Mapper = (record: SourceRecord, eventTimeBeforeMs: number) => Mapped | SourceHeartbeat
 
 /**
  * The mapper of every source topic: freshet's own two and those of the configuration.
@@ -53,7 +56,7 @@ export async function compileSources(
     }
     const mapping = await compileSource(name, source, config)
     mappers.set(source.topic, (record, beforeMs) =>
-      map(record, beforeMs, mapping, topics, partitions),
+      map(record, beforeMs, mapping, config, topics, partitions),
     )
   }
   return mappers
@@ -90,11 +93,16 @@ function map(
   record: SourceRecord,
   eventTimeBeforeMs: number,
   mapping: Mapping,
+  config: Config['ingest'],
   topics: IngestTopics,
   partitions: number,
-): Mapped {
+): Mapped | SourceHeartbeat {
   const { offset, timestampMs } = record
   try {
+    const heartbeatMs = heartbeatOf(record, config.futureSkewMs)
+    if (heartbeatMs !== null) {
+      return { kind: 'heartbeat', offset, timestampMs, eventTimeMs: heartbeatMs }
+    }
     const event = mapping(record)
     const { kind, userId, eventTimeMs } = event
     const output: SinkRecord = {
@@ -120,3 +128,25 @@ function map(
     }
   }
 }
+
+/** What a record without a value says about event time; null where it says nothing. */
+function heartbeatOf(
+  { value, headers, timestampMs }: SourceRecord,
+  futureSkewMs: number,
+): number | null {
+  const header = headers?.[sourceHeartbeatHeader]
+  if (value !== null || header === undefined) return null
+  const eventTimeMs = Number(header)
+  if (!/^\d{1,16}$/.test(header) || eventTimeMs > latestMs) {
+    const message = `header ${sourceHeartbeatHeader}: found ${describe(header)}, expected milliseconds since 1970`
+    throw new FreshetError('RECORD_INVALID', message)
+  }
+  if (eventTimeMs <= timestampMs + futureSkewMs) return eventTimeMs
+  const time = new Date(eventTimeMs).toISOString()
+  const arrival = new Date(timestampMs).toISOString()
+  const message = `header ${sourceHeartbeatHeader}: ${time} is later than its record, ${arrival}, by more than ingest.futureSkewMs`
+  throw new FreshetError('EVENT_TIME_IN_FUTURE', message)
+}
+
+/** The last millisecond that a JavaScript Date can hold. */
+const latestMs = 8.64e15

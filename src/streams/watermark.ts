@@ -38,6 +38,14 @@ export class Watermark {
     this.lastArrivalMs = arrivalMs
   }
 
+  /** Every partition has been told that nothing older than this follows. */
+  onMarked(eventTimeMs: number): void {
+    for (const [partition, sentMs] of this.sentMs.entries()) {
+      this.sentMs[partition] = Math.max(sentMs, eventTimeMs)
+    }
+    this.highestMs = Math.max(this.highestMs, eventTimeMs)
+  }
+
   /** The heartbeats to send now, one at most a partition and heartbeatMs. Taken as sent. */
   due(nowMs: number, isAllCaughtUp: boolean): DueHeartbeat[] {
     if (nowMs - this.lastHeartbeatMs < this.options.heartbeatMs) return []

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Aligner, type Alignable } from '../../../src/streams/align.ts'
+import { Aligner, type Alignable, type SourceHeartbeat } from '../../../src/streams/align.ts'
 
 const options = { alignMs: 100, idleMs: 1_000, bufferedRecordsMax: 100 }
 /** Arrival of what is no longer live: a backlog. */
@@ -139,11 +139,174 @@ describe('a source that is ahead waits', () => {
   })
 })
 
+interface Named extends Alignable {
+  readonly source: string
+}
+
+type Log = readonly (Named | SourceHeartbeat)[]
+
+const chunkMs = 100
+/** In the order of topic and number, which is not that of the letters. */
+const punctuatedKeys = ['clicks/0', 'clicks/2', 'clicks/10', 'pages/1']
+
+function heartbeat(offset: number, eventTimeMs: number): SourceHeartbeat {
+  return { kind: 'heartbeat', offset, eventTimeMs, timestampMs: longAgoMs }
+}
+
+/** A heartbeat, then chunks with one behind each, as a replay sends them. `chunks`: times within each chunk. */
+function logOf(source: string, chunks: readonly (readonly number[])[]): Log {
+  const log: (Named | SourceHeartbeat)[] = [heartbeat(0, 0)]
+  for (const [chunk, times] of chunks.entries()) {
+    for (const timeMs of times) {
+      log.push({ ...event(log.length, chunk * chunkMs + timeMs), source })
+    }
+    log.push(heartbeat(log.length, (chunk + 1) * chunkMs))
+  }
+  log.push(heartbeat(log.length, (chunks.length + 1) * chunkMs))
+  return log
+}
+
+/** Gives the logs to an aligner in pieces: `[source, records, most to take]`; what is left comes last, source by source. */
+function merged(logs: readonly Log[], pieces: readonly (readonly [number, number, number])[]) {
+  const merge = new Aligner<Named>(options)
+  for (const key of punctuatedKeys) merge.assign(key, 0)
+  const at = logs.map(() => 0)
+  const out: Named[] = []
+  const marks: { readonly after: number; readonly eventTimeMs: number }[] = []
+  let nowMs = 0
+  const step = (i: number, count: number, most: number): void => {
+    const log = logs[i]!
+    const events = log.slice(at[i], at[i]! + count)
+    at[i]! += events.length
+    // In all longer than a source without heartbeats is waited for, and shorter than one with.
+    nowMs += 0.15 * options.idleMs
+    const arrived = { events, nextOffset: at[i]!, highWatermark: log.length }
+    if (events.length > 0) merge.add(punctuatedKeys[i]!, arrived, nowMs)
+    const taken = merge.next(nowMs, most)
+    for (const { after, eventTimeMs } of taken.marks) {
+      marks.push({ after: out.length + after, eventTimeMs })
+    }
+    out.push(...taken.events)
+  }
+  // Every source has said something before the first event comes.
+  logs.forEach((_, i) => step(i, 1, 0))
+  for (const [i, count, most] of pieces) step(i % logs.length, count, most)
+  logs.forEach((log, i) => step(i, log.length, 0))
+  step(0, 0, Infinity)
+  return {
+    out: out.map(({ source, offset, eventTimeMs }) => ({ source, offset, eventTimeMs })),
+    marks,
+  }
+}
+
+describe('punctuated sources', () => {
+  const anyOrder = fc.array(fc.nat(chunkMs), { maxLength: 4 })
+  const ordered = anyOrder.map((list) => [...list].sort((a, b) => a - b))
+  const pieces = fc.array(fc.tuple(fc.nat(3), fc.nat(4), fc.nat(3)), { maxLength: 60 })
+  const logs = (chunk: fc.Arbitrary<number[]>) => {
+    const chunks = fc.array(chunk, { minLength: 6, maxLength: 6 })
+    return fc
+      .tuple(...punctuatedKeys.map(() => chunks))
+      .map((lists) => lists.map((list, i) => logOf(punctuatedKeys[i]!, list)))
+  }
+
+  test('come out by (time, topic, partition), whenever and in whatever pieces they arrive', () => {
+    fc.assert(
+      fc.property(logs(ordered), pieces, (lists, cuts) => {
+        const place = ({ source }: { source: string }) => punctuatedKeys.indexOf(source)
+        const expected = lists
+          .flatMap((log) => log.filter((entry) => 'source' in entry))
+          .map(({ source, offset, eventTimeMs }) => ({ source, offset, eventTimeMs }))
+          .sort(
+            (a, b) => a.eventTimeMs - b.eventTimeMs || place(a) - place(b) || a.offset - b.offset,
+          )
+        expect(merged(lists, cuts).out).toEqual(expected)
+      }),
+      { seed: 17, numRuns: 300 },
+    )
+  })
+
+  test('come out the same also where they are in disorder, or break their word', () => {
+    const broken = fc.array(fc.integer({ min: -150, max: chunkMs }), { maxLength: 4 })
+    fc.assert(
+      fc.property(logs(broken), pieces, (lists, cuts) => {
+        expect(merged(lists, cuts).out).toEqual(merged(lists, []).out)
+      }),
+      { seed: 17, numRuns: 300 },
+    )
+  })
+
+  test('all have passed what a mark says, and no event behind it is older', () => {
+    fc.assert(
+      fc.property(logs(anyOrder), pieces, (lists, cuts) => {
+        const { out, marks } = merged(lists, cuts)
+        expect(marks.map(({ eventTimeMs }) => eventTimeMs)).toEqual(
+          [0, 1, 2, 3, 4, 5, 6, 7].map((n) => n * chunkMs),
+        )
+        for (const { after, eventTimeMs } of marks) {
+          const behind = out.slice(after).map((event) => event.eventTimeMs)
+          expect(Math.min(...behind, Infinity)).toBeGreaterThanOrEqual(eventTimeMs)
+        }
+      }),
+      { seed: 17, numRuns: 300 },
+    )
+  })
+
+  function pair(): Aligner<Alignable> {
+    const merge = aligner('a', 'b')
+    for (const key of ['a', 'b']) {
+      merge.add(key, { events: [heartbeat(0, 10)], nextOffset: 1, highWatermark: 1 }, 0)
+    }
+    merge.next(0)
+    return merge
+  }
+
+  test('hold back also what is live, and what is read to the end', () => {
+    const merge = pair()
+    expect(merge.isPunctuated).toBe(true)
+    merge.add('b', { events: [event(1, 11, 12)], nextOffset: 2, highWatermark: 2 }, 0)
+    expect(times(merge, 14_999)).toEqual([])
+    merge.add('a', { events: [heartbeat(1, 12)], nextOffset: 2, highWatermark: 2 }, 14_999)
+    expect(times(merge, 14_999)).toEqual([11])
+  })
+
+  test('of an equal time go first where their place is first', () => {
+    const merge = pair()
+    merge.add('b', { events: [event(1, 10)], nextOffset: 2, highWatermark: 2 }, 0)
+    expect(times(merge)).toEqual([])
+    merge.add('a', { events: [event(1, 10), event(2, 11)], nextOffset: 3, highWatermark: 3 }, 0)
+    expect(times(merge)).toEqual([10, 10])
+  })
+
+  test('that fall silent are given up, but only once something has waited for them so long', () => {
+    const merge = pair()
+    expect(times(merge, 1_000_000)).toEqual([])
+    merge.add('b', { events: [event(1, 500)], nextOffset: 2, highWatermark: 2 }, 1_000_000)
+    expect(times(merge, 1_014_999)).toEqual([])
+    expect(times(merge, 1_015_000)).toEqual([500])
+    expect(merge.isPunctuated).toBe(false)
+    merge.add('a', { events: [heartbeat(1, 600)], nextOffset: 2, highWatermark: 2 }, 1_015_000)
+    merge.add('b', { events: [heartbeat(2, 600)], nextOffset: 3, highWatermark: 3 }, 1_015_000)
+    merge.next(1_015_000)
+    expect(merge.isPunctuated).toBe(true)
+  })
+
+  test('say again what they said before, after a partition was assigned anew', () => {
+    const merge = pair()
+    merge.assign('b', 0)
+    expect(merge.isPunctuated).toBe(false)
+    merge.add('b', { events: [heartbeat(0, 10)], nextOffset: 1, highWatermark: 1 }, 0)
+    expect(merge.next(0).marks).toEqual([{ after: 0, eventTimeMs: 10 }])
+  })
+})
+
 describe('flow', () => {
   test('a partition is paused at its share and resumed when half of it is gone', () => {
     const merge = aligner('a', 'b')
     merge.add('a', arrived(Array.from({ length: 49 }, (_, i) => i)), 0)
-    expect(merge.next(options.idleMs, 0)).toEqual({ events: [], pause: [], resume: [] })
+    expect(merge.next(options.idleMs, 0)).toEqual({
+      ...{ events: [], marks: [], pause: [], resume: [] },
+    })
     merge.add('a', { events: [event(49, 49)], nextOffset: 50, highWatermark: 50 }, 0)
     expect(merge.next(options.idleMs, 0)).toMatchObject({ pause: ['a'], resume: [] })
     expect(merge.next(options.idleMs, 24)).toMatchObject({ pause: [], resume: [] })

@@ -27,6 +27,17 @@ test('each partition is told the highest event time, unless it knows', () => {
   ])
 })
 
+test('what every partition has been told is not told again', () => {
+  const mark = watermark()
+  mark.onEmitted(0, 500, nowMs)
+  mark.onMarked(700)
+  expect(mark.due(nowMs, false)).toEqual([])
+  mark.onEmitted(0, 600, nowMs)
+  expect(mark.due(nowMs + 1_000, false)).toEqual([])
+  mark.onEmitted(0, 800, nowMs)
+  expect(mark.due(nowMs + 2_000, false)).toHaveLength(2)
+})
+
 test('once every heartbeatMs at most', () => {
   const mark = watermark()
   mark.onEmitted(0, 500, nowMs)
