@@ -45,13 +45,16 @@ interface Sent {
   readonly chunks: readonly SnapshotChunk[]
 }
 
-async function sent(parts: ReadonlyMap<string, readonly Uint8Array[]>): Promise<Sent> {
+async function sent(
+  parts: ReadonlyMap<string, readonly Uint8Array[]>,
+  { chunkBytes = 1_000, items = count } = {},
+): Promise<Sent> {
   const chunks: SnapshotChunk[] = []
-  const facts = { generation: 'g', revision: 1, engine: 'exact', dim, items: count } as const
+  const facts = { generation: 'g', revision: 1, engine: 'exact', dim, items } as const
   const manifest = await publishSnapshot(
     { manifest: { ...facts, createdAtMs: 0, overrideSequence: 5, recall: 1 }, parts },
     {
-      ...{ topic: 't', chunkBytes: 1_000, inlineBytesMax: Infinity, artifacts: { put: none } },
+      ...{ topic: 't', chunkBytes, inlineBytesMax: Infinity, artifacts: { put: none } },
       ...{ signal, epilogue: () => [] },
       transact: (records) => {
         for (const { value } of records) {
@@ -161,6 +164,25 @@ test('parts that are sound but do not make an index are refused with the reason'
   const without = new Map(plain)
   without.delete('model')
   await expectRefusal(await sent(without), /part model: it is missing/)
+})
+
+test('while a large one is loaded, others have their turn', async () => {
+  const items = 40_000
+  const many = Array.from({ length: items }, () => unitVector(dim, random))
+  const itemIds = many.map((_, i) => `item-${i}`)
+  const large = { ...content, itemIds, itemVectors: flat(many, dim) }
+  const { manifest, chunks } = await sent(encodeParts(large, null), { chunkBytes: 100_000, items })
+  let turns = 0
+  let isOver = false
+  const turn = () => {
+    turns++
+    if (!isOver) setImmediate(turn)
+  }
+  setImmediate(turn)
+  expect((await load({ manifest, chunks })).index.size).toBe(items)
+  isOver = true
+  // A chunk each, 16,384 ids each, 8,192 vectors each, once to check and once to index them.
+  expect(turns).toBeGreaterThanOrEqual(chunks.length + 2 + 4 + 4)
 })
 
 test('a load that nobody waits for any more ends with the reason of its signal', async () => {
