@@ -61,7 +61,7 @@ interface Source<T> {
   highWatermark: number
   lastSeenEventTimeMs: number
   lastArrivalMs: number
-  /** Its last heartbeat that has been emitted; null: it is not punctuated. */
+  /** Its last heartbeat that has been heard; null: it is not punctuated. */
   heartbeatMs: number | null
   isPaused: boolean
 }
@@ -170,6 +170,7 @@ export class Aligner<T extends Alignable> {
 
   /** Takes from the source that is furthest behind, up to where another one takes over; false: nothing may go. */
   private takeRun(nowMs: number, eventsMax: number, events: T[], marks: Mark[]): boolean {
+    for (const source of this.sources) this.passHeartbeats(source, events.length, marks)
     const limits = this.limits(nowMs)
     let first: Place = nowhere
     let second: Place = nowhere
@@ -183,7 +184,8 @@ export class Aligner<T extends Alignable> {
     if (source === undefined) return false
     let timeMs: number | null = first.timeMs
     do {
-      this.takeHead(source, events, marks)
+      events.push(source.buffer[source.at++] as T)
+      this.passHeartbeats(source, events.length, marks)
       timeMs = headTimeMs(source)
     } while (
       timeMs !== null &&
@@ -194,20 +196,20 @@ export class Aligner<T extends Alignable> {
     return true
   }
 
-  private takeHead(source: Source<T>, events: T[], marks: Mark[]): void {
-    const head = source.buffer[source.at++]!
-    if (!isHeartbeat(head)) {
-      events.push(head)
-      return
+  /** Heartbeats wait for nobody: they are heard as soon as what was before them in their partition has gone. */
+  private passHeartbeats(source: Source<T>, after: number, marks: Mark[]): void {
+    for (let head = source.buffer[source.at]; ; head = source.buffer[source.at]) {
+      if (head === undefined || !isHeartbeat(head)) return
+      source.at++
+      source.heartbeatMs = Math.max(source.heartbeatMs ?? -Infinity, head.eventTimeMs)
+      let lowestMs = Infinity
+      for (const { heartbeatMs } of this.sources) {
+        lowestMs = Math.min(lowestMs, heartbeatMs ?? -Infinity)
+      }
+      if (lowestMs <= this.markedMs) continue
+      this.markedMs = lowestMs
+      marks.push({ after, eventTimeMs: lowestMs })
     }
-    source.heartbeatMs = Math.max(source.heartbeatMs ?? -Infinity, head.eventTimeMs)
-    let lowestMs = Infinity
-    for (const { heartbeatMs } of this.sources) {
-      lowestMs = Math.min(lowestMs, heartbeatMs ?? -Infinity)
-    }
-    if (lowestMs <= this.markedMs) return
-    this.markedMs = lowestMs
-    marks.push({ after: events.length, eventTimeMs: lowestMs })
   }
 
   private limits(nowMs: number): Limits {
@@ -239,10 +241,8 @@ export class Aligner<T extends Alignable> {
 
   private mayGo(source: Source<T>, place: number, timeMs: number, limits: Limits): boolean {
     const { unreadMs, recentMs, punctuated } = limits
+    if (!isBefore(timeMs, place, punctuated)) return false
     const head = source.buffer[source.at]!
-    // A heartbeat says nothing about events of its own time, so it need not be in order with them.
-    const isInOrder = isHeartbeat(head) && timeMs === punctuated.timeMs
-    if (!isInOrder && !isBefore(timeMs, place, punctuated)) return false
     const isLive = head.timestampMs - head.eventTimeMs < this.options.alignMs
     return timeMs <= unreadMs && (isLive || timeMs <= recentMs)
   }

@@ -264,6 +264,84 @@ test('heartbeats tell every partition how far event time is, behind the events',
   await stop()
 })
 
+/** A word of the source about event time, in partitions of its topics. */
+async function say(
+  topics: readonly string[],
+  eventTime: number | string,
+  inPartitions = [0, 1],
+): Promise<void> {
+  const producer = peer().producer({ idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  const headers = { 'freshet-heartbeat': String(eventTime) }
+  const messages = inPartitions.map((partition) => ({ partition, value: null, headers }))
+  for (const topic of topics) await producer.send({ topic, messages })
+  await producer.disconnect()
+}
+
+test('sources that send heartbeats are merged by time, topic and partition, in whatever order they come', async () => {
+  const kafka = testClient()
+  const setup = await setUp(kafka)
+  const { impressions, clicks, events } = setup.topics
+  const { stop } = run(kafka, setup, { heartbeatMs: 20 })
+  await say([impressions, clicks], now - 100_000)
+  // The later ones come first, and wait, although they are live.
+  await sendJson(
+    clicks,
+    numbers(0, 40).map((i) => click(i, now - 1_000 + i)),
+  )
+  const first = numbers(0, 40).map((i) => impression(i, now - 2_000 + i))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(await eventsIn(kafka, events)).toEqual([])
+  await sendJson(impressions, first)
+  await say([impressions, clicks], now)
+  await eventually(async () => (await eventsIn(kafka, events)).length === 80, 'all events')
+  await say([clicks], now + 1_000)
+  await say([impressions], now + 500)
+  await eventually(
+    async () =>
+      new Set(
+        (await readAll(kafka, events))
+          .filter((r) => decodeEvent(r.value!).eventTimeMs === now + 500)
+          .map(({ partition }) => partition),
+      ).size === partitions,
+    'the lowest heartbeat in every partition',
+  )
+  await stop()
+  for (const partition of [0, 1]) {
+    const log = (await readAll(kafka, events)).filter((r) => r.partition === partition)
+    const times = log.map((r) => decodeEvent(r.value!).eventTimeMs)
+    expect(times).toEqual([...times].sort((a, b) => a - b))
+    expect(times.at(0)).toBe(now - 100_000)
+    expect(times.at(-1)).toBe(now + 500)
+  }
+  // Also what is behind the last event has been read, and is not read again.
+  const committed = await kafka.committed(setup.groupId, clicks)
+  const ends = await kafka.offsets(clicks)
+  expect(ends.map(({ partition }) => committed.get(partition)?.offset)).toEqual(
+    ends.map(({ high }) => high),
+  )
+})
+
+test('a heartbeat that says no time, or one to come, is a dead letter; so is a record without a value and a header', async () => {
+  const kafka = testClient()
+  const setup = await setUp(kafka)
+  run(kafka, setup)
+  const { clicks, deadLetters } = setup.topics
+  await say([clicks], 'noon', [0])
+  await say([clicks], now + 365 * 86_400_000, [0])
+  const producer = peer().producer()
+  await producer.connect()
+  await producer.send({ topic: clicks, messages: [{ partition: 0, value: null }] })
+  await producer.disconnect()
+  await eventually(async () => (await readAll(kafka, deadLetters)).length === 3, 'dead letters')
+  const letters = (await readAll(kafka, deadLetters)).map((r) => decodeDeadLetter(r.value!))
+  expect(letters.map(({ code, message }) => [code, message])).toEqual([
+    ['RECORD_INVALID', expect.stringMatching(/freshet-heartbeat: found "noon", expected milli/)],
+    ['EVENT_TIME_IN_FUTURE', expect.stringMatching(/freshet-heartbeat: .* later than its record/)],
+    ['RECORD_INVALID', 'the value: found null, expected a record'],
+  ])
+})
+
 test("a team's own topic is read through its mapping; a mapping that is wrong ends ingest with its name", async () => {
   const kafka = testClient()
   const setup = await setUp(kafka)

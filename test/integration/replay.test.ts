@@ -62,17 +62,22 @@ async function recordsOf(kafka: KafkaClient, topic: string): Promise<SourceRecor
   return records
 }
 
+/** Without the heartbeats. */
+async function eventsOf(kafka: KafkaClient, topic: string): Promise<SourceRecord[]> {
+  return (await recordsOf(kafka, topic)).filter(({ value }) => value !== null)
+}
+
 function jsonIn(record: SourceRecord): Unchecked {
   return JSON.parse(String(record.value)) as Unchecked
 }
 
 /** A MovieTweetings copy of made-up ratings, half a minute apart. */
-async function ratingsFolder(count: number): Promise<string> {
+async function ratingsFolder(count: number, everySeconds = 30): Promise<string> {
   const dir = await temporaryDir(onTestFinished)
   const films = Array.from({ length: 50 }, (_, film) => `f${film}::Film ${film} (2001)::Drama\n`)
   const ratings = Array.from(
     { length: count },
-    (_, i) => `u${i % 97}::f${(i * 7) % 50}::8::${1_600_000_000 + i * 30}\n`,
+    (_, i) => `u${i % 97}::f${(i * 7) % 50}::8::${1_600_000_000 + i * everySeconds}\n`,
   )
   await writeFile(join(dir, 'movies.dat'), films.join(''))
   await writeFile(join(dir, 'ratings.dat'), ratings.join(''))
@@ -90,13 +95,13 @@ test('JSON pages and clicks by user and Avro items by id arrive as the file has 
     share: 1,
   })
 
-  const pages = await recordsOf(kafka, topics.impressions)
+  const pages = await eventsOf(kafka, topics.impressions)
   expect(pages.map((record) => String(record.key))).toEqual(['7', '7'])
   expect(pages.map((record) => impressionOf(jsonIn(record)))).toMatchObject([
     { requestId: 'r1', scenario: 'home', items: ['tea', 'cake'] },
     { requestId: 'r2', items: ['cake', 'tea'], eliminated: ['ice'] },
   ])
-  const clicks = await recordsOf(kafka, topics.clicks)
+  const clicks = await eventsOf(kafka, topics.clicks)
   expect(clicks.map((record) => clickOf(jsonIn(record)))).toMatchObject([
     { requestId: 'r1', itemId: 'cake', action: 'click' },
     { requestId: 'r2', itemId: 'tea', action: 'purchase', weight: 2 },
@@ -114,7 +119,7 @@ test('a replay that is stopped goes on where it was: every event once, and then 
   let progress: ReplayProgress
   do {
     const stop = new AbortController()
-    const before = await recordsOf(kafka, topics.clicks)
+    const before = await eventsOf(kafka, topics.clicks)
     const stopAt = before.length + 700
     const onProgress = ({ clicks, share }: ReplayProgress): void => {
       expect(share).toBeGreaterThan(0)
@@ -126,12 +131,12 @@ test('a replay that is stopped goes on where it was: every event once, and then 
   expect(runs).toBeGreaterThan(2)
   expect(progress).toMatchObject({ impressions: 3_000, clicks: 3_000, items: 50, isComplete: true })
   for (const topic of [topics.impressions, topics.clicks]) {
-    const ids = (await recordsOf(kafka, topic)).map((record) => jsonIn(record)['request_id'])
+    const ids = (await eventsOf(kafka, topic)).map((record) => jsonIn(record)['request_id'])
     expect(ids).toHaveLength(3_000)
     expect(new Set(ids).size).toBe(3_000)
   }
   await start({ source })
-  expect(await recordsOf(kafka, topics.clicks)).toHaveLength(3_000)
+  expect(await eventsOf(kafka, topics.clicks)).toHaveLength(3_000)
 })
 
 test('pages and clicks of a slice go out together, after the films they show', async () => {
@@ -147,10 +152,99 @@ test('pages and clicks of a slice go out together, after the films they show', a
 
   const items = await recordsOf(kafka, topics.items)
   const arrivedMs = new Map(items.map((record) => [String(record.key), record.timestampMs]))
-  const tooEarly = (await recordsOf(kafka, topics.impressions)).filter((record) =>
+  const tooEarly = (await eventsOf(kafka, topics.impressions)).filter((record) =>
     impressionOf(jsonIn(record)).items.some((item) => arrivedMs.get(item)! > record.timestampMs),
   )
   expect(tooEarly).toEqual([])
+})
+
+test('heartbeats in every partition say how far it is: first where the replay begins, last the end of its last window', async () => {
+  const { kafka, topics, start } = await rig()
+  await start({ source: await openFiles(await ratingsFolder(1_200), 1), windowMs: 1_000_000 })
+  const firstMs = 1_600_000_000_000
+  for (const topic of [topics.impressions, topics.clicks]) {
+    const records = await recordsOf(kafka, topic)
+    for (const partition of [0, 1]) {
+      const log = records.filter((record) => record.partition === partition)
+      let saidMs = 0
+      for (const { value, key, headers } of log) {
+        if (value === null) {
+          expect(key).toBeNull()
+          saidMs = Number(headers?.['freshet-heartbeat'])
+        } else {
+          expect(saidMs).toBeGreaterThan(0)
+          const json = JSON.parse(String(value)) as { event_time: number }
+          expect(json.event_time).toBeGreaterThanOrEqual(saidMs)
+        }
+      }
+      const said = log.flatMap((record) => record.headers?.['freshet-heartbeat'] ?? [])
+      expect(said[0]).toBe(String(firstMs - 1_000))
+      expect(said.length).toBeGreaterThan(4)
+      expect(said.at(-1)).toBe(String(firstMs + 36_000_000))
+    }
+  }
+})
+
+test('a replay waits at the end of each day, having sent that day and nothing after it', async () => {
+  const { kafka, topics, start } = await rig()
+  // 2020-09-13T12:26:40Z, then every five hours: a day of three, four days of five or four, and no stop at the end of the last.
+  const source = await openFiles(await ratingsFolder(20, 18_000), 1)
+  const seen: unknown[] = []
+  await start({
+    source,
+    onDayEnd: async (day) => {
+      const clicks = (await eventsOf(kafka, topics.clicks)).map((record) => clickOf(jsonIn(record)))
+      const said = (await recordsOf(kafka, topics.impressions))
+        .filter(({ value }) => value === null)
+        .map(({ headers }) => Number(headers!['freshet-heartbeat']))
+      seen.push([day, clicks.length, new Date(Math.max(...said)).toISOString()])
+      const films = await recordsOf(kafka, topics.items)
+      const changedMs = films.map(({ headers }) => Number(headers!['freshet-event-time']))
+      expect(Math.max(...changedMs)).toBeLessThan(Math.max(...said))
+    },
+  })
+  expect(seen).toEqual([
+    ['2020-09-13', 3, '2020-09-14T00:00:00.000Z'],
+    ['2020-09-14', 8, '2020-09-15T00:00:00.000Z'],
+    ['2020-09-15', 12, '2020-09-16T00:00:00.000Z'],
+    ['2020-09-16', 17, '2020-09-17T00:00:00.000Z'],
+  ])
+})
+
+test('days without events are passed over', async () => {
+  const { start } = await rig()
+  const days: string[] = []
+  const source = await openFiles(await ratingsFolder(3, 300_000), 1)
+  await start({ source, onDayEnd: (day) => Promise.resolve(void days.push(day)) })
+  expect(days).toEqual(['2020-09-13', '2020-09-16'])
+})
+
+test('a replay that ends at the end of a day waits there again, and what it waits for is told again', async () => {
+  const { kafka, topics, start } = await rig()
+  const source = await openFiles(await ratingsFolder(20, 18_000), 1)
+  await expect(
+    start({ source, onDayEnd: () => Promise.reject(new Error('as if it had crashed')) }),
+  ).rejects.toThrow('as if it had crashed')
+  const stop = new AbortController()
+  const days: string[] = []
+  const stopped = await start({
+    source,
+    signal: stop.signal,
+    onDayEnd: async (day) => {
+      days.push(day)
+      const before = (await recordsOf(kafka, topics.clicks)).length
+      await expect
+        .poll(async () => (await recordsOf(kafka, topics.clicks)).length, { timeout: 10_000 })
+        .toBeGreaterThan(before)
+      stop.abort()
+      await new Promise(() => undefined)
+    },
+  })
+  expect(stopped).toMatchObject({ clicks: 3, isComplete: false })
+  const progress = await start({ source, onDayEnd: (day) => Promise.resolve(void days.push(day)) })
+  expect(days).toEqual(['2020-09-13', '2020-09-13', '2020-09-14', '2020-09-15', '2020-09-16'])
+  expect(progress).toMatchObject({ clicks: 20, isComplete: true })
+  expect(await eventsOf(kafka, topics.clicks)).toHaveLength(20)
 })
 
 test('speed N takes an Nth of the time between the events', async () => {
@@ -183,7 +277,7 @@ test('the live generator sends what happens now, and ends at once when it is tol
   expect(performance.now() - stoppedMs).toBeLessThan(3_000)
   expect(progress.isComplete).toBe(false)
   expect(progress.items).toBeGreaterThan(50)
-  const pages = (await recordsOf(kafka, topics.impressions)).map((r) => impressionOf(jsonIn(r)))
+  const pages = (await eventsOf(kafka, topics.impressions)).map((r) => impressionOf(jsonIn(r)))
   expect(pages).toHaveLength(progress.impressions)
   const times = pages.map((page) => page.eventTimeMs)
   expect(Math.min(...times)).toBeGreaterThanOrEqual(startedMs)
@@ -214,6 +308,6 @@ test('a stop ends a replay that waits for a broker, and what it could not send i
   await broker.restart()
   const progress = await start({ source })
   expect(progress).toMatchObject({ impressions: 1_500, clicks: 1_500, items: 50 })
-  const ids = (await recordsOf(kafka, topics.clicks)).map((record) => jsonIn(record)['request_id'])
+  const ids = (await eventsOf(kafka, topics.clicks)).map((record) => jsonIn(record)['request_id'])
   expect(new Set(ids).size).toBe(1_500)
 })
