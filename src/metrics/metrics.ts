@@ -26,6 +26,7 @@ export function createMetrics(registry = new Registry()) {
     ...freshness(define),
     ...flow(define),
     ...learning(define),
+    ...daily(define),
     ...serving(define),
   }
 }
@@ -133,6 +134,11 @@ function learning({ counter, gauge }: Definers) {
       'progressive_auc_ratio',
       'Share of sampled negatives that score below the clicked item, before learning from it.',
     ),
+    lineageLag: gauge(
+      'learner_lineage_lag_records',
+      'Examples that a generation has still to learn, by what it is: live, candidate or previous; 0 without one.',
+      ['lineage'],
+    ),
     rows: gauge('table_rows', 'Rows of the ID tables.', ['side']),
     quarantined: counter(
       'learner_quarantined',
@@ -154,6 +160,31 @@ function learning({ counter, gauge }: Definers) {
       'generation_info',
       'Always 1; the label says which generation a role has live.',
       ['role', 'generation'],
+    ),
+  }
+}
+
+function daily({ counter, gauge }: Definers) {
+  return {
+    archived: counter('archived_examples', 'Examples written to the archive.'),
+    archiveUnreadable: counter(
+      'archive_unreadable',
+      'Records of the examples topic that cannot be read and are not archived; the learner makes dead letters of them.',
+    ),
+    openDay: gauge(
+      'open_day_timestamp_seconds',
+      'Begin of the oldest day that is not cut yet, as Unix time.',
+    ),
+    dayExamples: gauge('day_examples', 'Examples of the newest day that is sealed.'),
+    fullUpdateProgress: gauge(
+      'full_update_progress_ratio',
+      'How far the full update under way is; 0: there is none.',
+    ),
+    fullUpdateSeconds: gauge('full_update_seconds', 'Duration of the last full update.'),
+    fullUpdates: counter(
+      'full_updates',
+      'Full updates, by outcome (passed, ungated, failed, error).',
+      ['outcome'],
     ),
   }
 }

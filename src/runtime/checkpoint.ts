@@ -20,7 +20,7 @@ const kept = 2
 
 const file = z.strictObject({ bytes: z.number(), sha256: z.string() })
 const manifestSchema = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   generation: z.string(),
   position: z.strictObject({ segment: z.number().int(), bytes: z.number().int() }),
   options: z.record(z.string(), z.unknown()),
@@ -55,7 +55,7 @@ export class CheckpointStore {
       'state.json': await put('state.json', [Buffer.from(packed.json)]),
       'state.safetensors': await put('state.safetensors', encodeSafetensors(packed.tensors)),
     }
-    const manifest = { format: 1, generation: this.#generation, position, options, files }
+    const manifest = { format: 2, generation: this.#generation, position, options, files }
     await put('manifest.json', [Buffer.from(JSON.stringify(manifest, null, 2))])
     await syncFolder(temporary)
     await fs.rename(temporary, path.join(this.#dir, name))

@@ -10,6 +10,9 @@ import type { Logger } from './ports.ts'
  * The cut log says in which order a learner applied which offset ranges: with it, its tables can be computed again from the
  * generation and the topics. Each run of a learner writes a segment of its own:
  *   cuts-000001.log = header frame, then one frame per cut; frame = u32 length, u32 CRC-32 of the payload, payload (JSON).
+ * A cut is [0 or 1 for examples or items, partition, from, to]. Where windows of event time are learnt, two more frames make a
+ * restart exact in the middle of one: [2, 0, end of the window in ms, 0] before its cuts, and [3, 0, 0, 0] behind them: here
+ * what had changed was taken and published.
  * The header says how much of the segment before counts. What that one holds beyond was torn by a crash, or was written by
  * a process that did not know yet that it had been replaced.
  */
@@ -19,14 +22,31 @@ export interface SegmentHeader {
   readonly topics: { readonly examples: string; readonly items: string }
   /** Tables are a function of these as well. */
   readonly options: LearnerOptions
+  /** Absent in logs of before there was a choice. */
+  readonly order?: LearnerOrder
   readonly segment: number
   readonly previous: CutLogPosition | null
 }
+
+/** event-time: whole windows, with everything they name in the log; else cuts as records arrived. */
+export type LearnerOrder = 'arrival' | 'event-time'
 
 /** All cuts before this position. */
 export interface CutLogPosition {
   readonly segment: number
   readonly bytes: number
+}
+
+export type Step =
+  | { readonly kind: 'cut'; readonly cut: Cut }
+  | { readonly kind: 'window'; readonly endMs: number }
+  | { readonly kind: 'sync' }
+
+export interface LoggedStep {
+  readonly step: Step
+  /** Of the segment that holds it. */
+  readonly options: LearnerOptions
+  readonly order: LearnerOrder
 }
 
 export interface LoggedCut {
@@ -37,8 +57,8 @@ export interface LoggedCut {
 
 interface Segment {
   readonly header: SegmentHeader
-  /** [position after the cut, cut], in order. */
-  readonly cuts: readonly (readonly [number, Cut])[]
+  /** [position after the step, step], in order. */
+  readonly steps: readonly (readonly [number, Step])[]
   /** Where the last whole frame ends. */
   readonly bytes: number
 }
@@ -78,14 +98,22 @@ export class CutLog {
     return segment !== undefined && position.bytes <= this.#endOf(segment)
   }
 
+  /** The cuts from a position on, or all of them. @throws as `stepsFrom` */
+  cutsFrom(position: CutLogPosition | null): LoggedCut[] {
+    return this.stepsFrom(position).flatMap(({ step, options }) =>
+      step.kind === 'cut' ? [{ cut: step.cut, options }] : [],
+    )
+  }
+
   /**
-   * The cuts from a position on, or all of them.
+   * Everything logged from a position on, or all of it.
    * @throws FreshetError FILE_INVALID where damage has eaten cuts that counted
    */
-  cutsFrom(position: CutLogPosition | null): LoggedCut[] {
-    const found: LoggedCut[] = []
+  stepsFrom(position: CutLogPosition | null): LoggedStep[] {
+    const found: LoggedStep[] = []
     for (const segment of this.#segments) {
-      const { header, cuts, bytes } = segment
+      const { header, steps, bytes } = segment
+      const { options, order = 'arrival' } = header
       if (position !== null && header.segment < position.segment) continue
       const end = this.#endOf(segment)
       if (bytes < end) {
@@ -96,8 +124,8 @@ export class CutLog {
         )
       }
       const from = position?.segment === header.segment ? position.bytes : 0
-      for (const [after, cut] of cuts) {
-        if (after > from && after <= end) found.push({ cut, options: header.options })
+      for (const [after, step] of steps) {
+        if (after > from && after <= end) found.push({ step, options, order })
       }
     }
     return found
@@ -120,7 +148,7 @@ export class CutLogWriter {
   static async open(
     dir: string,
     before: CutLogPosition | null,
-    run: Pick<SegmentHeader, 'generation' | 'topics' | 'options'>,
+    run: Pick<SegmentHeader, 'generation' | 'topics' | 'options' | 'order'>,
   ): Promise<CutLogWriter> {
     const segment = (before?.segment ?? 0) + 1
     const header: SegmentHeader = { format: 1, ...run, segment, previous: before }
@@ -146,8 +174,22 @@ export class CutLogWriter {
     return { segment: this.#segment, bytes: this.#bytes }
   }
 
-  async append({ topic, partition, from, to }: Cut): Promise<void> {
-    const frame = frameOf([topic === this.#topics.items ? 1 : 0, partition, from, to])
+  append({ topic, partition, from, to }: Cut): Promise<void> {
+    return this.#write([topic === this.#topics.items ? 1 : 0, partition, from, to])
+  }
+
+  /** What follows belongs to this window. */
+  beginWindow(endMs: number): Promise<void> {
+    return this.#write([2, 0, endMs, 0])
+  }
+
+  /** What was learnt so far is taken and published before anything else is learnt. */
+  endWindow(): Promise<void> {
+    return this.#write([3, 0, 0, 0])
+  }
+
+  async #write(payload: readonly number[]): Promise<void> {
+    const frame = frameOf(payload)
     const { bytesWritten } = await this.#handle.write(frame)
     if (bytesWritten !== frame.length) {
       throw new FreshetError('FILE_INVALID', 'The cut log cannot be written: is the disk full?')
@@ -190,11 +232,9 @@ async function readSegment(file: string, log: Logger): Promise<Segment> {
   }
   const header = first.value.payload as SegmentHeader
   let end = first.value.end
-  const cuts: [number, Cut][] = []
+  const steps: [number, Step][] = []
   for (const frame of frames) {
-    const [kind, partition, from, to] = frame.payload as [number, number, number, number]
-    const topic = kind === 1 ? header.topics.items : header.topics.examples
-    cuts.push([frame.end, { topic, partition, from, to }])
+    steps.push([frame.end, stepOf(frame.payload as Payload, header)])
     end = frame.end
   }
   if (end < bytes.length) {
@@ -203,7 +243,16 @@ async function readSegment(file: string, log: Logger): Promise<Segment> {
       'the cut log ends in a torn frame, as a crash leaves it: cut off',
     )
   }
-  return { header, cuts, bytes: end }
+  return { header, steps, bytes: end }
+}
+
+type Payload = readonly [kind: number, partition: number, from: number, to: number]
+
+function stepOf([kind, partition, from, to]: Payload, { topics }: SegmentHeader): Step {
+  if (kind === 2) return { kind: 'window', endMs: from }
+  if (kind === 3) return { kind: 'sync' }
+  const topic = kind === 1 ? topics.items : topics.examples
+  return { kind: 'cut', cut: { topic, partition, from, to } }
 }
 
 function* framesOf(bytes: Buffer): Generator<{ payload: unknown; end: number }> {

@@ -10,10 +10,10 @@ export interface Piece extends TopicPartition {
 }
 
 export interface IntakeOptions {
-  readonly pieceMax: number
+  readonly pieceMax: () => number
   /** Records of one partition that may wait; beyond, the partition is paused. */
   readonly waitingMax: number
-  /** How far in event time a piece may run ahead of what waits in other partitions. */
+  /** How far in event time a piece may run ahead of its own first record, and of what waits in other partitions. */
   readonly aheadMs: number
   /** Event time of a record; what has none comes first. */
   timeOf(record: SourceRecord): number
@@ -103,11 +103,12 @@ export class LearnerIntake {
 
   /** At least one record; no more than the piece may hold, nor any that is much newer than what waits elsewhere. */
   #pieceOf(queue: Queue): number {
-    let untilMs = Infinity
+    // Nor itself: a piece is not to hold days, or they would be learnt before the first of them is seen.
+    let untilMs = queue.times[0]! + this.#options.aheadMs
     for (const other of this.#queues.values()) {
       if (other !== queue) untilMs = Math.min(untilMs, other.times[0]! + this.#options.aheadMs)
     }
-    const most = Math.min(queue.records.length, this.#options.pieceMax)
+    const most = Math.min(queue.records.length, this.#options.pieceMax())
     let size = 1
     while (size < most && queue.times[size]! <= untilMs) size++
     return size

@@ -3,8 +3,7 @@ import type { RecallFigures } from '../model/evaluation.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { LearnerCounters } from '../streams/learner-types.ts'
 import type { SourceRecord } from '../streams/stage.ts'
-import type { LearnerIntake } from './learner-intake.ts'
-import type { Clock } from './ports.ts'
+import type { Clock, TopicPartition } from './ports.ts'
 
 /** Progressive recall is said of the last so many cases, or a little more. */
 const recentCases = 5_000
@@ -20,22 +19,35 @@ export interface Arrivals {
   readonly newest: number | null
 }
 
-/** What the learner says about itself. */
+/**
+ * What the learner says about itself. What is said once of the whole process is said of the live lineage: the others learn what it
+ * learns, only later, and nobody sees it.
+ */
 export class LearnerMeter {
   readonly #metrics: Metrics
   readonly #clock: Clock
+  readonly #isLive: () => boolean
   #examples: number[] = []
   #items = new Map<string, number>()
   #newest: number | null = null
   #counted: LearnerCounters
+  #countedExamples: number
   /** Figures at earlier moments, the oldest first. */
   #history: Moment[] = []
 
-  constructor(metrics: Metrics, clock: Clock, learner: Learner) {
+  constructor(metrics: Metrics, clock: Clock, learner: Learner, isLive: () => boolean) {
     this.#metrics = metrics
     this.#clock = clock
+    this.#isLive = isLive
     this.#counted = { ...learner.counters }
+    this.#countedExamples = learner.evaluatedExamples
     this.#history.push(momentOf(learner))
+  }
+
+  /** The learner has just begun to evaluate, from figures of another. */
+  begin(learner: Learner): void {
+    this.#countedExamples = learner.evaluatedExamples
+    this.#history = [momentOf(learner)]
   }
 
   /** Examples that have been applied. @param items their item ids */
@@ -43,7 +55,7 @@ export class LearnerMeter {
     const nowMs = this.#clock.nowMs()
     for (const { timestampMs } of records) {
       this.#newest = Math.max(this.#newest ?? 0, timestampMs)
-      if (!isExamples) continue
+      if (!isExamples || !this.#isLive()) continue
       this.#metrics.stageDelay.observe({ stage: 'learner' }, seconds(nowMs - timestampMs))
       if (this.#examples.length < arrivalsMax) this.#examples.push(timestampMs)
     }
@@ -60,6 +72,7 @@ export class LearnerMeter {
 
   /** Redis has every row of these examples. */
   visible({ examples }: Arrivals): void {
+    if (!this.#isLive()) return
     const nowMs = this.#clock.nowMs()
     for (const timestampMs of examples) {
       const delay = seconds(nowMs - timestampMs)
@@ -68,13 +81,27 @@ export class LearnerMeter {
     }
   }
 
+  /** An override set is in the topic. */
+  published(sequence: number): void {
+    if (this.#isLive()) this.#metrics.overrideSequence.set({ role: 'learner' }, sequence)
+  }
+
+  /** Brings the counter of examples up to date, which goes on from one live lineage to the next. */
+  countExamples(learner: Learner): void {
+    if (!learner.isEvaluating) return
+    const count = learner.evaluatedExamples
+    this.#metrics.examples.inc({ role: 'learner' }, count - this.#countedExamples)
+    this.#countedExamples = count
+  }
+
   /** Brings counters and gauges up to date. */
-  publish(learner: Learner, intake: LearnerIntake): void {
+  publish(learner: Learner, lags: readonly (TopicPartition & { readonly lag: number })[]): void {
     const metrics = this.#metrics
     const now = learner.counters
     const before = this.#counted
     this.#counted = { ...now }
-    metrics.examples.inc({ role: 'learner' }, now.examples - before.examples)
+    this.countExamples(learner)
+    if (!this.#isLive()) return
     const invalid = (c: LearnerCounters) => c.quarantinedExamples + c.quarantinedRows
     const evicted = (c: LearnerCounters) => c.evictedUsers + c.evictedItems
     metrics.quarantined.inc({ reason: 'not_finite' }, invalid(now) - invalid(before))
@@ -84,10 +111,10 @@ export class LearnerMeter {
     if (trained > 0) metrics.loss.set((now.lossSum - before.lossSum) / trained)
     metrics.rows.set({ side: 'user' }, learner.users.table.size)
     metrics.rows.set({ side: 'item' }, learner.items.table.size)
-    for (const { topic, partition, lag } of intake.lags()) {
+    for (const { topic, partition, lag } of lags) {
       metrics.consumerLag.set({ role: 'learner', topic, partition: String(partition) }, lag)
     }
-    this.#publishRecall(momentOf(learner))
+    if (learner.isEvaluating) this.#publishRecall(momentOf(learner))
   }
 
   #publishRecall(now: Moment): void {

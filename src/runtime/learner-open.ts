@@ -1,18 +1,34 @@
 import { randomUUID } from 'node:crypto'
 import type { TensorModel } from '../model/engine.ts'
-import { encodeReport } from '../records/codec.ts'
+import type { ControlDocument } from '../records/types.ts'
 import type { ItemOverride } from '../streams/learner-items.ts'
+import { startOf } from '../streams/learner-lineages.ts'
 import type { LearnerOptions } from '../streams/learner-types.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { CheckpointStore } from './checkpoint.ts'
 import { CutLogWriter } from './cut-log.ts'
 import { loadGeneration } from './generation/generation.ts'
-import { readOverrides, reconcile } from './learner-overrides.ts'
+import { reconcile } from './learner-overrides.ts'
+import type { OverrideLedger } from './learner-ledger.ts'
+import type { LearnerOwner } from './learner-owner.ts'
+import { learnerReport } from './learner-report.ts'
 import { LearnerRows } from './learner-rows.ts'
-import { learnerDir, learnerOptions, restoreState } from './learner-state.ts'
-import type { RestoredLearner } from './learner-state.ts'
+import { baseTimeOf, learnerDir, learnerOptions, restoreState } from './learner-state.ts'
+import type { Turns } from './learner-turns.ts'
 import type { LearnerDeps } from './learner.ts'
-import type { Producer, TransactionalProducer } from './ports.ts'
+
+/** What the lineages of one active learner have in common. */
+export interface SharedParts {
+  readonly owner: LearnerOwner
+  readonly turns: Turns
+  readonly overrides: OverrideLedger
+}
+
+export interface LineageSetup {
+  readonly generation: string
+  /** Of the newest control document. */
+  readonly cuts: ControlDocument['cuts']
+}
 
 /** A learner with everything it holds open. */
 export interface LearnerParts {
@@ -23,49 +39,53 @@ export interface LearnerParts {
   readonly checkpoints: CheckpointStore
   readonly cutLog: CutLogWriter
   readonly rows: LearnerRows
-  /** The single writer of overrides; whoever opens it next shuts this one out. */
-  readonly owner: TransactionalProducer
-  /** For reports and dead letters. */
-  readonly producer: Producer
+  readonly owner: LearnerOwner
   /** Of the newest override set in the topic. */
   readonly sequence: number
   /** Owed to the topic by what happened before. */
   readonly withdrawals: readonly ItemOverride[]
+  /** End of a window of event time that has to be learnt to its end first; null: none. */
+  readonly openWindowMs: number | null
+  /** Event time that the generation itself has come to, 0 for none. */
+  readonly baseTimeMs: number
   close(): Promise<void>
 }
 
 /**
- * The order is what makes it exact: fence the learner before in Kafka, then in Redis, so that nothing of it can appear any more;
- * then read what it left behind, and begin a cut log segment that ends its own.
+ * The order is what makes it exact: whoever was active before has been shut out in Kafka by the owner, now in Redis, so that nothing
+ * of it can appear any more; then read what it left behind, and begin a cut log segment that ends its own.
  */
-export async function openLearner(deps: LearnerDeps, id: string): Promise<LearnerParts> {
-  const { kafka, config, topics, log } = deps
+export async function openLearner(
+  deps: LearnerDeps & SharedParts,
+  { generation: id, cuts }: LineageSetup,
+): Promise<LearnerParts> {
+  const { kafka, config, topics, log, owner } = deps
   const closers: (() => Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const each of closers.splice(0).reverse()) await each().catch(() => undefined)
   }
   try {
-    const owner = await kafka.transactionalProducer(`${config.kafka.topicPrefix}-learner-0`)
-    closers.push(() => owner.close())
-    const rows = openRows(deps, id, owner)
-    await rows.claim()
     const generation = await loadGeneration(deps.artifacts, id)
+    const rows = openRows(deps, id)
+    await rows.claim()
     const tensors = await deps.engine.open(generation.model, generation.dense)
     closers.push(() => tensors.close())
     const options = learnerOptions(config.learner)
     const setup = { generation, engine: tensors, options, kafka, topics, log }
-    const restored = await restoreState(setup, config.stateDir)
+    const start = startOf(generation, { cuts })
+    const restored = await restoreState(setup, config.stateDir, start === null)
     const { learner, checkpoints } = restored
-    expectRows(rows, restored, topics.examples)
-    const published = await readOverrides(kafka, topics.overrides, id)
+    for (const position of restored.acknowledged) {
+      if (position.topic === topics.examples) rows.expect(position.partition, position)
+    }
+    const published = await deps.overrides.publishedOf(id)
     const withdrawals = reconcile(learner, published.vectors)
     const cutLog = await CutLogWriter.open(learnerDir(config.stateDir, id), restored.cutLog.end, {
-      ...{ generation: id, options },
+      ...{ generation: id, options, order: config.learner.order },
       topics: { examples: topics.examples, items: topics.items },
     })
     closers.push(() => cutLog.close())
-    const producer = await kafka.producer()
-    closers.push(() => producer.close())
+    await beginAt(start, learner, cutLog, topics.examples)
     log.info(
       {
         ...{ generation: id, replayedCuts: restored.replayedCuts, overrides: published.sequence },
@@ -74,10 +94,11 @@ export async function openLearner(deps: LearnerDeps, id: string): Promise<Learne
       },
       'the learner is where the one before it stopped',
     )
-    const { sequence } = published
     return {
       ...{ generation: id, options, tensors, learner, checkpoints, cutLog, rows, owner },
-      ...{ producer, sequence, withdrawals, close },
+      ...{ sequence: published.sequence, withdrawals, close },
+      openWindowMs: restored.openWindowMs,
+      baseTimeMs: baseTimeOf(generation),
     }
   } catch (error) {
     await close()
@@ -85,27 +106,31 @@ export async function openLearner(deps: LearnerDeps, id: string): Promise<Learne
   }
 }
 
-function openRows(deps: LearnerDeps, generation: string, owner: TransactionalProducer) {
-  const { store, config, topics, metrics, log, clock, instance } = deps
+/** Examples before these offsets belong to the generation itself. An empty cut makes that part of the log. */
+async function beginAt(
+  start: readonly number[] | null,
+  learner: Learner,
+  cutLog: CutLogWriter,
+  topic: string,
+): Promise<void> {
+  for (const [partition, offset] of (start ?? []).entries()) {
+    if (learner.positions.some((p) => p.topic === topic && p.partition === partition)) continue
+    const cut = { topic, partition, from: offset, to: offset }
+    await cutLog.append(cut)
+    await learner.applyExamples(cut, [])
+  }
+}
+
+function openRows(deps: LearnerDeps & SharedParts, generation: string) {
+  const { store, config, metrics, log, owner } = deps
   return new LearnerRows({
     ...{ store, generation, metrics, log },
     partitions: config.kafka.partitions,
     runId: randomUUID(),
     // The broker refuses the transaction of a producer that was fenced; what it says is only a report.
     assertOwner: () => {
-      const atMs = clock.nowMs()
       const body = { why: 'Redis does not hold the rows of this run' }
-      const report = { role: 'learner', instance, kind: 'loading', generation, atMs, body }
-      const key = `learner/${instance}`
-      const value = encodeReport(report)
-      return owner.transact([{ topic: topics.reports, key, value, timestampMs: atMs }])
+      return owner.transact([learnerReport(deps, 'loading', generation, body)])
     },
   })
-}
-
-/** A checkpoint is only written when Redis has acknowledged every row before it. */
-function expectRows(rows: LearnerRows, { checkpoint }: RestoredLearner, examples: string): void {
-  for (const { topic, partition, offset } of checkpoint?.snapshot.positions ?? []) {
-    if (topic === examples) rows.expect(partition, offset)
-  }
 }

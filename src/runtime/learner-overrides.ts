@@ -12,23 +12,27 @@ export interface PublishedOverrides {
   readonly vectors: ReadonlyMap<string, Float32Array | null>
 }
 
-/** Call after fencing the writer before: what is read is then all there will be of it. */
+/** By generation. Call after fencing the writer before: what is read is then all there will be of it. */
 export async function readOverrides(
   kafka: Pick<KafkaClient, 'tail'>,
   topic: string,
-  generation: string,
-): Promise<PublishedOverrides> {
-  const vectors = new Map<string, Float32Array | null>()
-  let sequence = 0
+): Promise<Map<string, PublishedOverrides>> {
+  const found: Found = new Map()
   const tail = await kafka.tail({
     topics: [topic],
     from: 'earliest',
     onBatch: ({ records }) => {
-      for (const { value } of records) {
-        const record = value === null ? null : decodeOverride(value)
-        if (record?.generation !== generation) continue
-        sequence = Math.max(sequence, record.sequence)
-        if (record.kind === 'override') vectors.set(record.itemId, record.vector)
+      for (const { key, value } of records) {
+        if (value === null) {
+          takeBack(found, key?.toString() ?? '')
+          continue
+        }
+        const record = decodeOverride(value)
+        const { generation, sequence } = record
+        const known = found.get(generation) ?? { sequence: 0, vectors: new Map() }
+        found.set(generation, known)
+        known.sequence = Math.max(known.sequence, sequence)
+        if (record.kind === 'override') known.vectors.set(record.itemId, record.vector)
       }
     },
   })
@@ -37,7 +41,18 @@ export async function readOverrides(
   } finally {
     await tail.close()
   }
-  return { sequence, vectors }
+  return found
+}
+
+type Found = Map<string, { sequence: number; vectors: Map<string, Float32Array | null> }>
+
+function takeBack(found: Found, key: string): void {
+  const slash = key.indexOf('/')
+  const generation = key.slice(0, Math.max(0, slash))
+  const itemId = key.slice(slash + 1)
+  // The end of its sets goes last.
+  if (itemId === '') found.delete(generation)
+  else found.get(generation)?.vectors.delete(itemId)
 }
 
 /**

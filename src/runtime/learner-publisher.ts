@@ -4,7 +4,7 @@ import type { LearnerSync } from '../streams/learner-types.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import type { CutLogPosition } from './cut-log.ts'
 import type { Arrivals, LearnerMeter } from './learner-meter.ts'
-import type { LearnerParts } from './learner-open.ts'
+import type { LearnerParts, SharedParts } from './learner-open.ts'
 import { overrideRecords } from './learner-overrides.ts'
 import type { LearnerDeps } from './learner.ts'
 
@@ -14,23 +14,35 @@ import type { LearnerDeps } from './learner.ts'
  * rows, so whatever it contains has been acknowledged.
  */
 export class LearnerPublisher {
-  readonly #deps: LearnerDeps
+  readonly #deps: LearnerDeps & SharedParts
   readonly #parts: LearnerParts
   readonly #meter: LearnerMeter
   readonly #signal: AbortSignal
+  readonly #onPublished: () => void
   #sequence: number
   #withdrawals: readonly ItemOverride[]
   #lastCheckpointMs: number
+  #isHastened = false
   #lastCheckpoint: CutLogPosition | null = null
   #publishing: Promise<void> | null = null
   #checkpointing: Promise<void> | null = null
 
-  /** @param signal ends waiting for Redis */
-  constructor(deps: LearnerDeps, parts: LearnerParts, meter: LearnerMeter, signal: AbortSignal) {
+  /**
+   * @param signal ends waiting for Redis
+   * @param onPublished called after each publication
+   */
+  constructor(
+    deps: LearnerDeps & SharedParts,
+    parts: LearnerParts,
+    meter: LearnerMeter,
+    signal: AbortSignal,
+    onPublished: () => void,
+  ) {
     this.#deps = deps
     this.#parts = parts
     this.#meter = meter
     this.#signal = signal
+    this.#onPublished = onPublished
     this.#sequence = parts.sequence
     this.#withdrawals = parts.withdrawals
     this.#lastCheckpointMs = deps.clock.nowMs()
@@ -58,6 +70,28 @@ export class LearnerPublisher {
       .then(() => onEnd(), onEnd)
   }
 
+  /** `begin`, and resolves when all is visible. */
+  async publish(isLast: boolean): Promise<void> {
+    let failure: unknown
+    await this.begin(isLast, (error) => (failure = error))
+    await this.#publishing
+    if (failure !== undefined) throw failure as Error
+  }
+
+  /** The next sync is followed by a checkpoint, whether or not one is due. */
+  hastenCheckpoint(): void {
+    this.#isHastened = true
+  }
+
+  get isCheckpointHastened(): boolean {
+    return this.#isHastened
+  }
+
+  /** The next checkpoint has its full time. */
+  deferCheckpoint(): void {
+    this.#lastCheckpointMs = this.#deps.clock.nowMs()
+  }
+
   /** Resolves when what is being published is visible. */
   async published(): Promise<void> {
     await this.#publishing
@@ -79,6 +113,7 @@ export class LearnerPublisher {
     await rows.write(sync, learner, this.#signal)
     this.#meter.visible(arrivals)
     await this.#publishOverrides(sync, arrivals)
+    this.#onPublished()
     if (checkpoint !== null) this.#checkpointing = this.#write(checkpoint)
   }
 
@@ -86,7 +121,7 @@ export class LearnerPublisher {
     const { generation, owner } = this.#parts
     const overrides = [...this.#withdrawals, ...sync.overrides]
     if (overrides.length === 0) return
-    const { topics, metrics, clock } = this.#deps
+    const { topics, clock } = this.#deps
     const set = {
       generation,
       sequence: this.#sequence + 1,
@@ -99,10 +134,11 @@ export class LearnerPublisher {
       set,
       (itemId) => arrivals.items.get(itemId) ?? otherwise,
     )
+    this.#deps.overrides.note(generation, overrides)
     await owner.transact(records)
     this.#withdrawals = []
     this.#sequence = set.sequence
-    metrics.overrideSequence.set({ role: 'learner' }, set.sequence)
+    this.#meter.published(set.sequence)
   }
 
   #isCheckpointDue(isLast: boolean): boolean {
@@ -110,6 +146,7 @@ export class LearnerPublisher {
     const { segment, bytes } = this.#parts.cutLog.position
     const last = this.#lastCheckpoint
     if (this.#checkpointing !== null) return false
+    if (this.#isHastened) return true
     if (last !== null && last.segment === segment && last.bytes === bytes) return false
     return isLast || clock.nowMs() - this.#lastCheckpointMs >= config.learner.checkpointMs
   }
@@ -117,6 +154,7 @@ export class LearnerPublisher {
   #takeCheckpoint(): Checkpoint {
     const { cutLog, options, learner } = this.#parts
     this.#lastCheckpointMs = this.#deps.clock.nowMs()
+    this.#isHastened = false
     return { position: cutLog.position, options, snapshot: learner.snapshot() }
   }
 

@@ -1,13 +1,26 @@
 import { FreshetError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { decodeExample, decodeItem, eventTimeOfExample } from '../records/codec.ts'
+import {
+  decodeExample,
+  decodeExampleHead,
+  decodeItem,
+  eventTimeOfExample,
+} from '../records/codec.ts'
 import { toDeadLetter } from '../streams/dead-letter.ts'
 import type { CatalogueChange, ExampleRecord } from '../streams/learner-types.ts'
+import type { ExampleHead } from '../streams/learner-windows.ts'
 import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
+
+/** Header of an items record: when the change happened, epoch ms. */
+const eventTimeHeader = 'freshet-event-time'
 
 export interface Decoded<T> {
   readonly values: T[]
-  readonly deadLetters: { readonly reason: ErrorCode; readonly letter: SinkRecord }[]
+  readonly deadLetters: {
+    readonly offset: number
+    readonly reason: ErrorCode
+    readonly letter: SinkRecord
+  }[]
 }
 
 export function decodeExamples(
@@ -39,10 +52,32 @@ export function decodeCatalogue(
 /** Event time of an example or heartbeat; 0 for a change of the catalogue and for what cannot be read, which then comes first. */
 export function timeOf({ topic, value }: SourceRecord, examplesTopic: string): number {
   if (topic !== examplesTopic || value === null) return 0
+  return whereReadable(0, () => eventTimeOfExample(value))
+}
+
+/** Of a record of the examples topic. */
+export function headOf({ value }: SourceRecord): ExampleHead {
+  return whereReadable({ eventTimeMs: 0, isHeartbeat: false }, () => {
+    if (value === null) return { eventTimeMs: 0, isHeartbeat: false }
+    const { eventTimeMs, kind } = decodeExampleHead(value)
+    return { eventTimeMs, isHeartbeat: kind === 'heartbeat' }
+  })
+}
+
+/** When a change of the catalogue happened, in event time: as its source says, else when the item was made; -Infinity for unknown. */
+export function timeOfChange({ headers, value }: SourceRecord): number {
+  const stated = Number(headers?.[eventTimeHeader] ?? Number.NaN)
+  if (Number.isFinite(stated)) return stated
+  return whereReadable(-Infinity, () =>
+    value === null ? -Infinity : decodeItem(value).createdAtMs,
+  )
+}
+
+function whereReadable<T>(otherwise: T, read: () => T): T {
   try {
-    return eventTimeOfExample(value)
+    return read()
   } catch (error) {
-    if (error instanceof FreshetError && error.disposition === 'dead-letter') return 0
+    if (error instanceof FreshetError && error.disposition === 'dead-letter') return otherwise
     throw error
   }
 }
@@ -61,7 +96,7 @@ function decodeEach<T>(
       if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
       const { code, message } = error
       const letter = toDeadLetter(record, code, message, 'learner', deadLetterTopic)
-      deadLetters.push({ reason: code, letter })
+      deadLetters.push({ offset: record.offset, reason: code, letter })
     }
   }
   return { values, deadLetters }

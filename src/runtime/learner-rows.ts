@@ -5,6 +5,7 @@ import { partitionOf } from '../records/partition.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { LearnerSync } from '../streams/learner-types.ts'
 import type { UserRow } from '../streams/learner-users.ts'
+import { groupBy } from './kafka/group-by.ts'
 import type { Logger, OnlineStore, OnlineWrite } from './ports.ts'
 
 type Position = OnlineWrite['learnedThrough']
@@ -35,10 +36,28 @@ export class LearnerRows {
   readonly #options: RowsOptions
   /** By partition: what the store has acknowledged. */
   readonly #acknowledged: number[]
+  /** By partition: what the store said last. */
+  readonly #isThere: boolean[]
+  /** By partition: what the store holds at least, as acknowledged. */
+  readonly #learnedThrough: (Position & { readonly partition: number })[]
 
   constructor(options: RowsOptions) {
     this.#options = options
     this.#acknowledged = new Array<number>(options.partitions).fill(-Infinity)
+    this.#isThere = new Array<boolean>(options.partitions).fill(false)
+    this.#learnedThrough = this.#acknowledged.map((_, partition) => {
+      return { partition, ...unknownPosition }
+    })
+  }
+
+  /** Every row is in the store, as far as is known. */
+  get isLoaded(): boolean {
+    return this.#isThere.every(Boolean)
+  }
+
+  /** By partition. */
+  get learnedThrough(): readonly (Position & { readonly partition: number })[] {
+    return this.#learnedThrough
   }
 
   /** Shuts out the learner before. A partition that is not loaded, or a store that is away, is dealt with at the first write. */
@@ -54,65 +73,80 @@ export class LearnerRows {
   }
 
   /** Says what a run before is known to have had acknowledged. */
-  expect(partition: number, offset: number): void {
+  expect(partition: number, { offset, eventTimeMs }: Position): void {
     this.#acknowledged[partition] = offset
+    this.#learnedThrough[partition] = { partition, offset, eventTimeMs }
   }
 
   /** Resolves when every row of the sync is acknowledged, however long that takes. @throws FreshetError ABORTED by the signal */
   async write(sync: LearnerSync, learner: Learner, signal: AbortSignal): Promise<void> {
+    const { partitions } = this.#options
     const changes = new Map(sync.partitions.map((each) => [each.partition, each]))
+    const removed = groupBy(sync.removedUsers, (userId) => partitionOf(userId, partitions))
     const writes = Array.from(this.#acknowledged.keys(), (partition) => {
       const { rows = [], learnedThrough = unknownPosition } = changes.get(partition) ?? {}
-      return { partition, rows, learnedThrough }
+      return { partition, rows, learnedThrough, removedUsers: removed.get(partition) ?? [] }
     })
     let waitMs = retryMinMs
     for (;;) {
+      if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped before Redis had every row')
       try {
         const results = await Promise.all(writes.map((write) => this.#write(write)))
         const refused = writes.filter((_, i) => results[i] === 'not-loaded')
+        for (const { partition } of refused) this.#isThere[partition] = false
         if (refused.length === 0) return
+        let isRecovered = true
         for (const { partition, learnedThrough } of refused) {
-          await this.#recover(partition, learnedThrough, learner, signal)
+          const isThere = await this.#recover(partition, learnedThrough, learner, signal)
+          isRecovered &&= isThere
         }
+        if (isRecovered) continue
       } catch (error) {
         if (!(error instanceof FreshetError) || error.code !== 'REDIS_UNAVAILABLE') throw error
       }
       await sleep(waitMs, undefined, { signal }).catch(() => {})
-      if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped before Redis had every row')
       waitMs = Math.min(2 * waitMs, retryMaxMs)
     }
   }
 
-  async #write(write: Pick<OnlineWrite, 'partition' | 'rows' | 'learnedThrough'>) {
+  async #write(write: Omit<OnlineWrite, 'generation' | 'runId'> & { partition: number }) {
     const { store, generation, runId } = this.#options
     const { partition, learnedThrough } = write
     const acknowledgedOffset = this.#acknowledged[partition]!
     const result = await store.write({ ...write, generation, runId, acknowledgedOffset })
-    if (result === 'written') this.#acknowledged[partition] = learnedThrough.offset
+    if (result === 'written') {
+      this.#acknowledged[partition] = learnedThrough.offset
+      this.#learnedThrough[partition] = { partition, ...learnedThrough }
+      this.#isThere[partition] = true
+    }
     return result
   }
 
-  /** The store does not know this run, or not the rows it should have. */
+  /** The store does not know this run, or not the rows it should have. @returns false: it was emptied meanwhile */
   async #recover(
     partition: number,
     learnedThrough: Position,
     learner: Learner,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { store, generation, runId, assertOwner, log, metrics } = this.#options
     await assertOwner()
-    if (await store.claim(generation, partition, runId, this.#acknowledged[partition]!)) return
+    if (await store.claim(generation, partition, runId, this.#acknowledged[partition]!)) return true
     const isReload = this.#acknowledged[partition] !== -Infinity
     if (isReload) {
       metrics.redisReloads.inc()
-      log.warn({ partition }, 'Redis has lost rows of this partition: loading all of them again')
+      log.warn(
+        { generation, partition },
+        'Redis has lost rows of this partition: loading all of them again',
+      )
     }
     const count = await this.#load(partition, learnedThrough, learner, signal)
     const sentinel = { count, offset: learnedThrough.offset, runId }
     // Refused when Redis was emptied once more: the next attempt starts over.
-    if ((await store.writeSentinel(generation, partition, sentinel)) === 'not-loaded') return
+    if ((await store.writeSentinel(generation, partition, sentinel)) === 'not-loaded') return false
     this.#acknowledged[partition] = learnedThrough.offset
-    log.info({ partition, rows: count }, 'loaded the rows of a partition into Redis')
+    log.info({ generation, partition, rows: count }, 'loaded the rows of a partition into Redis')
+    return true
   }
 
   /**

@@ -5,11 +5,11 @@ import type { TensorModel } from '../model/engine.ts'
 import type { TopicNames } from '../records/topics.ts'
 import { createLearner, restoreLearner } from '../streams/learner.ts'
 import type { Learner } from '../streams/learner.ts'
-import type { Cut, LearnerBase, LearnerOptions } from '../streams/learner-types.ts'
+import type { Cut, LearnerBase, LearnerOptions, Position } from '../streams/learner-types.ts'
 import { CheckpointStore } from './checkpoint.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { readCutLog } from './cut-log.ts'
-import type { CutLog, LoggedCut } from './cut-log.ts'
+import type { CutLog, LoggedStep } from './cut-log.ts'
 import type { Generation } from './generation/generation.ts'
 import { decodeCatalogue, decodeExamples } from './learner-records.ts'
 import type { KafkaClient, Logger } from './ports.ts'
@@ -35,6 +35,10 @@ export interface RestoredLearner {
   /** The checkpoint it started from; null: the generation itself. */
   readonly checkpoint: Checkpoint | null
   readonly replayedCuts: number
+  /** Positions of which Redis has acknowledged every row. */
+  readonly acknowledged: readonly Position[]
+  /** End of a window that was begun and not ended. */
+  readonly openWindowMs: number | null
 }
 
 /** Folder of one generation's cut log and checkpoints. */
@@ -56,26 +60,36 @@ export function learnerOptions(config: Config['learner']): LearnerOptions {
   }
 }
 
-/** The state a learner left behind: its newest usable checkpoint and every cut logged after it. */
-export async function restoreState(setup: StateSetup, stateDir: string): Promise<RestoredLearner> {
+/**
+ * The state a learner left behind: its newest usable checkpoint and everything logged after it.
+ * @param isFirst it evaluates from its start: no generation was live before it
+ */
+export async function restoreState(
+  setup: StateSetup,
+  stateDir: string,
+  isFirst = true,
+): Promise<RestoredLearner> {
   const { generation, log } = setup
   const dir = learnerDir(stateDir, generation.id)
   const cutLog = await readCutLog(dir, log)
   const checkpoints = new CheckpointStore(path.join(dir, 'checkpoints'), generation.id, log)
   const checkpoint = await checkpoints.newest((position) => cutLog.includes(position))
-  const cuts = cutLog.cutsFrom(checkpoint?.position ?? null)
-  const start = checkpoint === null ? newLearner(setup, firstOptions(cuts, setup)) : null
-  const restored =
-    start ??
-    restoreLearner({ ...setupOf(setup), options: checkpoint!.options }, checkpoint!.snapshot)
-  const replayed = await replay(
-    setup,
-    restored,
-    checkpoint?.options ?? firstOptions(cuts, setup),
-    cuts,
-  )
-  const learner = withOptions(setup, replayed.learner, replayed.options, setup.options)
-  return { learner, checkpoints, cutLog, checkpoint, replayedCuts: cuts.length }
+  const steps = cutLog.stepsFrom(checkpoint?.position ?? null)
+  const options = checkpoint?.options ?? firstOptions(steps, setup)
+  const start =
+    checkpoint === null
+      ? newLearner(setup, options)
+      : restoreLearner({ ...setupOf(setup), options }, checkpoint.snapshot)
+  if (checkpoint === null && !isFirst) start.endEvaluation()
+  const acknowledged = checkpoint?.snapshot.positions ?? []
+  const replay = new Replay(setup, start, options, acknowledged)
+  await replay.run(steps)
+  return {
+    ...{ checkpoints, cutLog, checkpoint, acknowledged: replay.acknowledged },
+    learner: replay.goOnWith(setup.options),
+    replayedCuts: replay.cuts,
+    openWindowMs: replay.openWindowMs,
+  }
 }
 
 /**
@@ -84,13 +98,15 @@ export async function restoreState(setup: StateSetup, stateDir: string): Promise
  * @param dir folder of the generation's cut log, `learnerDir`
  */
 export async function replayCutLog(setup: StateSetup, dir: string): Promise<Learner> {
-  const cuts = (await readCutLog(dir, setup.log)).cutsFrom(null)
-  const options = firstOptions(cuts, setup)
-  return (await replay(setup, newLearner(setup, options), options, cuts)).learner
+  const steps = (await readCutLog(dir, setup.log)).stepsFrom(null)
+  const options = firstOptions(steps, setup)
+  const replay = new Replay(setup, newLearner(setup, options), options, [])
+  await replay.run(steps)
+  return replay.learner
 }
 
-function firstOptions(cuts: readonly LoggedCut[], setup: StateSetup): LearnerOptions {
-  return cuts[0]?.options ?? setup.options
+function firstOptions(steps: readonly LoggedStep[], setup: StateSetup): LearnerOptions {
+  return steps[0]?.options ?? setup.options
 }
 
 function newLearner(setup: StateSetup, options: LearnerOptions): Learner {
@@ -101,80 +117,114 @@ function setupOf({ generation: { model, dense }, engine, options }: StateSetup) 
   return { model, dense, engine, options }
 }
 
-/** Goes on with other options from here; what was learnt stays. */
-function withOptions(
-  setup: StateSetup,
-  learner: Learner,
-  now: LearnerOptions,
-  next: LearnerOptions,
-): Learner {
-  if (JSON.stringify(now) === JSON.stringify(next)) return learner
-  setup.log.info({}, 'the learner goes on with changed options')
-  return restoreLearner({ ...setupOf(setup), options: next }, learner.snapshot())
-}
+/** Does again what a log says. */
+class Replay {
+  learner: Learner
+  acknowledged: readonly Position[]
+  cuts = 0
+  openWindowMs: number | null = null
+  readonly #setup: StateSetup
+  #options: LearnerOptions
 
-async function replay(
-  setup: StateSetup,
-  start: Learner,
-  startOptions: LearnerOptions,
-  cuts: readonly LoggedCut[],
-): Promise<{ learner: Learner; options: LearnerOptions }> {
-  const feeds = openFeeds(setup.kafka, cuts)
-  let learner = start
-  let options = startOptions
-  try {
-    for (const logged of cuts) {
-      learner = withOptions(setup, learner, options, logged.options)
-      options = logged.options
-      await applyLogged(setup, learner, logged.cut, feeds)
-    }
-  } catch (cause) {
-    if (!(cause instanceof FreshetError) || cause.code !== 'TOPIC_INVALID') throw cause
-    const message = `The cut log of generation ${setup.generation.id} names records that are gone. ${cause.message}`
-    throw new FreshetError('CHECKPOINT_INVALID', message, { cause })
-  } finally {
-    for (const feed of feeds.values()) feed.close()
+  constructor(
+    setup: StateSetup,
+    start: Learner,
+    options: LearnerOptions,
+    acknowledged: readonly Position[],
+  ) {
+    this.#setup = setup
+    this.#options = options
+    this.learner = start
+    this.acknowledged = acknowledged
   }
-  return { learner, options }
+
+  async run(steps: readonly LoggedStep[]): Promise<void> {
+    const feeds = openFeeds(this.#setup.kafka, steps)
+    try {
+      for (const [i, step] of steps.entries()) await this.#do(step, i === steps.length - 1, feeds)
+    } catch (cause) {
+      if (!(cause instanceof FreshetError) || cause.code !== 'TOPIC_INVALID') throw cause
+      const message = `The cut log of generation ${this.#setup.generation.id} names records that are gone. ${cause.message}`
+      throw new FreshetError('CHECKPOINT_INVALID', message, { cause })
+    } finally {
+      for (const feed of feeds.values()) feed.close()
+    }
+  }
+
+  /** Goes on with other options from here; what was learnt stays. */
+  goOnWith(options: LearnerOptions): Learner {
+    if (JSON.stringify(this.#options) !== JSON.stringify(options)) {
+      this.#setup.log.info({}, 'the learner goes on with changed options')
+      this.learner = restoreLearner({ ...setupOf(this.#setup), options }, this.learner.snapshot())
+      this.#options = options
+    }
+    return this.learner
+  }
+
+  async #do(
+    { step, options, order }: LoggedStep,
+    isLast: boolean,
+    feeds: ReadonlyMap<string, RangeFeed>,
+  ): Promise<void> {
+    this.goOnWith(options)
+    switch (step.kind) {
+      case 'cut':
+        this.cuts++
+        // As records arrived, it is not known what was published meanwhile, so figures cannot be had again; they are not part of the tables.
+        await this.#apply(step.cut, order === 'event-time' ? Infinity : 0, feeds)
+        break
+      case 'window':
+        this.openWindowMs = step.endMs
+        break
+      case 'sync':
+        this.openWindowMs = null
+        // What follows was begun after this had been published. Nothing follows: then it is published again.
+        if (isLast) break
+        await this.learner.sync()
+        this.acknowledged = this.learner.positions
+    }
+  }
+
+  async #apply(cut: Cut, casesMax: number, feeds: ReadonlyMap<string, RangeFeed>): Promise<void> {
+    const { topics } = this.#setup
+    const records = await feeds.get(partitionKey(cut))!.take(cut.to)
+    if (cut.topic === topics.items) {
+      await this.learner.applyCatalogue(cut, decodeCatalogue(records, topics.deadLetters).values)
+    } else {
+      const { values } = decodeExamples(records, topics.deadLetters)
+      await this.learner.applyExamples(cut, values, casesMax)
+    }
+  }
 }
 
 function openFeeds(
   kafka: StateSetup['kafka'],
-  cuts: readonly LoggedCut[],
+  steps: readonly LoggedStep[],
 ): ReadonlyMap<string, RangeFeed> {
   const ranges = new Map<string, Cut>()
-  for (const { cut } of cuts) {
-    const first = ranges.get(partitionKey(cut)) ?? cut
-    ranges.set(partitionKey(cut), { ...first, to: cut.to })
+  for (const { step } of steps) {
+    if (step.kind !== 'cut') continue
+    const first = ranges.get(partitionKey(step.cut)) ?? step.cut
+    ranges.set(partitionKey(step.cut), { ...first, to: step.cut.to })
   }
   return new Map(
     [...ranges].map(([key, cut]) => [key, new RangeFeed(kafka, cut, cut.from, cut.to)]),
   )
 }
 
-/** Without evaluation: what was published meanwhile is not known here, and figures are not part of the tables. */
-async function applyLogged(
-  { topics }: StateSetup,
-  learner: Learner,
-  cut: Cut,
-  feeds: ReadonlyMap<string, RangeFeed>,
-): Promise<void> {
-  const records = await feeds.get(partitionKey(cut))!.take(cut.to)
-  if (cut.topic === topics.items) {
-    await learner.applyCatalogue(cut, decodeCatalogue(records, topics.deadLetters).values)
-  } else {
-    await learner.applyExamples(cut, decodeExamples(records, topics.deadLetters).values, 0)
-  }
-}
-
 function baseOf(generation: Generation): LearnerBase {
   const { userDefaultRow, itemDefaultRow, userIds, userRows, itemIds, itemRows } = generation
   const { userSeenMs, itemSeenMs, itemVectors } = generation
-  const dayMs = 86_400_000
   return {
     ...{ userDefaultRow, itemDefaultRow },
     users: { ids: userIds, rows: userRows, seenMs: userSeenMs },
     items: { ids: itemIds, rows: itemRows, seenMs: itemSeenMs, vectors: itemVectors },
-    eventTimeMs: generation.day === null ? 0 : Date.parse(generation.day) + dayMs,
+    eventTimeMs: baseTimeOf(generation),
   }
+}
+
+/** Event time that a generation has come to: the end of its day; 0 for none. */
+export function baseTimeOf({ day }: Pick<Generation, 'day'>): number {
+  const dayMs = 86_400_000
+  return day === null ? 0 : Date.parse(day) + dayMs
 }

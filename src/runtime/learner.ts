@@ -4,18 +4,11 @@ import type { Metrics } from '../metrics/metrics.ts'
 import type { TensorEngine } from '../model/engine.ts'
 import { groupName } from '../records/topics.ts'
 import type { TopicNames } from '../records/topics.ts'
+import type { ControlDocument } from '../records/types.ts'
 import { watchControl } from './control.ts'
 import type { ArtifactStore } from './generation/artifact-store.ts'
-import { LearnerSession } from './learner-session.ts'
-import type {
-  Clock,
-  GroupConsumer,
-  KafkaClient,
-  Logger,
-  OnlineStore,
-  StartPosition,
-  TopicPartition,
-} from './ports.ts'
+import { ActiveLearner } from './learner-active.ts'
+import type { Clock, GroupConsumer, KafkaClient, Logger, OnlineStore } from './ports.ts'
 import { partitionKey } from './ports.ts'
 import { whenAborted } from './when-aborted.ts'
 
@@ -24,7 +17,7 @@ export interface LearnerDeps {
   readonly store: OnlineStore
   readonly artifacts: ArtifactStore
   readonly engine: TensorEngine
-  readonly config: Pick<Config, 'kafka' | 'learner' | 'stateDir'>
+  readonly config: Pick<Config, 'kafka' | 'learner' | 'generations' | 'stateDir'>
   readonly topics: TopicNames
   readonly metrics: Metrics
   readonly clock: Clock
@@ -32,28 +25,28 @@ export interface LearnerDeps {
   /** Name of this process in the reports. */
   readonly instance: string
   readonly signal: AbortSignal
-  /** Called whenever learning begins. */
+  /** Called whenever the live generation begins to be trained. */
   readonly onReady?: () => void
 }
 
 /**
- * Runs the learner of the live generation until the signal. Of several, one learns and the others stand by: the group gives all partitions
- * to one, and its transactional id shuts out whoever had them before.
- * @throws FreshetError of a fatal code, e.g. GENERATION_INVALID
+ * Runs the learner until the signal. Of several, one is active and the others stand by: the group gives the partition of the control
+ * topic to one, and its transactional id shuts out whoever was active before. What it trains, the control document says.
+ * @throws FreshetError of a fatal code, e.g. GENERATION_INVALID of the live generation
  */
 export async function runLearner(deps: LearnerDeps): Promise<void> {
   const { kafka, topics, log, signal } = deps
   await kafka.waitUntilReachable(signal)
   if (signal.aborted) return
   const ending = whenAborted(signal)
-  const live = new LiveGeneration()
-  const control = await watchControl(kafka, topics.control, log, (document) => {
-    if (document.live !== null) live.set(document.live)
-  })
+  const newest = new NewestDocument()
+  const control = await watchControl(kafka, topics.control, log, (document) => newest.set(document))
   try {
-    if (live.current === null) log.info({}, 'waiting for the controller to name a live generation')
-    await Promise.race([live.known, ending.promise])
-    if (!signal.aborted) await learnInGroup(deps, live, ending)
+    if (newest.document === null) {
+      log.info({}, 'waiting for the controller to name a live generation')
+    }
+    await Promise.race([newest.known, ending.promise])
+    if (!signal.aborted) await learnInGroup(deps, newest, ending)
   } finally {
     await control.close()
   }
@@ -61,80 +54,65 @@ export async function runLearner(deps: LearnerDeps): Promise<void> {
 
 async function learnInGroup(
   deps: LearnerDeps,
-  live: LiveGeneration,
+  newest: NewestDocument,
   ending: ReturnType<typeof whenAborted>,
 ): Promise<void> {
   const { kafka, config, topics, log, signal } = deps
   let consumer: GroupConsumer | null = null
-  let session: LearnerSession | null = null
-  const failed = (error: unknown): void => {
-    if (!(error instanceof FreshetError) || error.disposition === 'fatal') {
-      ending.fail(error instanceof Error ? error : new Error(messageOf(error)))
-      return
-    }
-    log.warn({ code: error.code, error: error.message }, 'the learner drops its state and rejoins')
-    void consumer?.rejoin()
-  }
+  let active: ActiveLearner | null = null
   const stop = async (isClean: boolean): Promise<void> => {
-    const stopping = session
-    session = null
+    const stopping = active
+    active = null
     await stopping?.stop(isClean)
   }
   const hooks = {
-    pause: (partition: TopicPartition) => consumer?.pause(partition),
-    resume: (partition: TopicPartition) => consumer?.resume(partition),
-    onFailure: failed,
+    onLost: (error: FreshetError) => {
+      log.warn(
+        { code: error.code, error: error.message },
+        'the learner drops its state and rejoins',
+      )
+      void consumer?.rejoin()
+    },
+    onFatal: (error: unknown) =>
+      ending.fail(error instanceof Error ? error : new Error(messageOf(error))),
   }
-  live.onChange = () => void consumer?.rejoin()
+  newest.onChange = (document) => active?.follow(document)
   consumer = await kafka.joinGroup({
     groupId: groupName(config.kafka.topicPrefix, 'learner'),
-    topics: [topics.examples, topics.items],
+    // Who has its partition is active; what is in it is read outside the group, by those who stand by as well.
+    topics: [topics.control],
     assignment: 'all-to-first',
     handler: {
       assigned: async (partitions) => {
         await stop(false)
+        for (const partition of partitions) consumer?.pause(partition)
         try {
-          session = await LearnerSession.open(deps, live.current!, hooks)
+          active = await ActiveLearner.open(deps, newest.document!, hooks)
         } catch (error) {
-          if (!(error instanceof FreshetError) || error.disposition === 'fatal') failed(error)
+          if (!(error instanceof FreshetError) || error.disposition === 'fatal')
+            hooks.onFatal(error)
           throw error
         }
-        session.start()
-        deps.onReady?.()
-        return positionsOf(session, partitions)
+        active.follow(newest.document!)
+        return new Map(partitions.map((partition) => [partitionKey(partition), 'latest']))
       },
       revoked: () => stop(false),
-      onBatch: (batch) => {
-        session?.onBatch(batch)
-        return Promise.resolve()
-      },
+      onBatch: () => Promise.resolve(),
     },
   })
   try {
     await ending.promise
   } finally {
-    live.onChange = () => {}
+    newest.onChange = () => {}
     await stop(signal.aborted)
     await consumer.close()
   }
 }
 
-function positionsOf(
-  session: LearnerSession,
-  partitions: readonly TopicPartition[],
-): ReadonlyMap<string, StartPosition> {
-  return new Map(
-    partitions.map((partition) => [
-      partitionKey(partition),
-      session.positionOf(partition) ?? 'earliest',
-    ]),
-  )
-}
-
-/** Which generation is live, and when that is known or changes. */
-class LiveGeneration {
-  current: string | null = null
-  onChange = (): void => {}
+/** The newest control document that names a live generation, and when there is one, and when it changes. */
+class NewestDocument {
+  document: ControlDocument | null = null
+  onChange: (document: ControlDocument) => void = () => {}
   readonly known: Promise<void>
   #isKnown!: () => void
 
@@ -142,11 +120,10 @@ class LiveGeneration {
     this.known = new Promise((resolve) => (this.#isKnown = resolve))
   }
 
-  set(generation: string): void {
-    if (generation === this.current) return
-    const isFirst = this.current === null
-    this.current = generation
-    if (isFirst) this.#isKnown()
-    else this.onChange()
+  set(document: ControlDocument): void {
+    if (document.live === null) return
+    this.document = document
+    this.#isKnown()
+    this.onChange(document)
   }
 }

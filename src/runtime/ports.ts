@@ -1,3 +1,4 @@
+import type { FreshetError } from '../errors.ts'
 import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
 
 /** Everything the roles need from outside, as interfaces. Kafka behind `KafkaClient`: runtime/kafka is its one implementation. */
@@ -84,11 +85,16 @@ export interface TailOptions {
   readonly from: 'earliest' | 'latest' | ReadonlyMap<string, number>
   readonly maxWaitMs?: number
   onBatch(batch: Batch): Promise<void> | void
+  /** Reading has ended by itself, for good. */
+  readonly onFailure?: (error: FreshetError) => void
 }
 
 export interface Tail {
   /** Resolves once everything that was in the topics when the tail was opened has been handed to onBatch. */
   readonly caughtUp: Promise<void>
+  /** What has been fetched may still be handed over; a partition that is paused never counts as caught up. */
+  pause(partition: TopicPartition): void
+  resume(partition: TopicPartition): void
   close(): Promise<void>
 }
 
@@ -176,6 +182,8 @@ export interface OnlineWrite {
   readonly learnedThrough: { readonly offset: number; readonly eventTimeMs: number }
   /** learnedThrough.offset of the last acknowledged write. A store that holds less has lost writes. */
   readonly acknowledgedOffset?: number
+  /** Users whose rows go. */
+  readonly removedUsers?: readonly string[]
 }
 
 /**
@@ -202,6 +210,13 @@ export interface OnlineStore {
     partition: number,
     sentinel: { readonly count: number; readonly offset: number; readonly runId: string },
   ): Promise<'written' | 'not-loaded'>
+  /**
+   * Removes everything of a generation: its sentinels first, so that no row that is missing is taken for a new user's; then the rows,
+   * batch by batch, so that nobody waits for it. Looks at every key there is.
+   * @returns how many rows went
+   * @throws FreshetError REDIS_UNAVAILABLE, ABORTED; what is left goes with the next call
+   */
+  drop(generation: string, partitions: number, signal: AbortSignal): Promise<number>
   /** @throws FreshetError TIMEOUT after deadlineMs, REDIS_UNAVAILABLE */
   read(
     generation: string,

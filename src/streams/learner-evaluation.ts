@@ -21,6 +21,18 @@ export interface ProgressiveFigures {
   readonly popularity24h: RecallFigures
 }
 
+/** Accepted examples of one micro-batch, gathered: place i of each belongs to example i. */
+export interface EvaluatedBatch {
+  readonly partition: number
+  readonly offsets: readonly number[]
+  readonly examples: readonly Example[]
+  readonly slots: Int32Array
+  /** [n x d] */
+  readonly rows: Float32Array
+  /** [n x F] */
+  readonly features: Float32Array
+}
+
 interface Case {
   /** Place in the batch. */
   readonly place: number
@@ -32,9 +44,14 @@ interface Case {
 /**
  * Progressive evaluation: before an example is trained on, its item is ranked among all published vectors, as serving has them, for the
  * user's row as it is now. The user's recent clicks are left out, as in serving; a repeated click is no case.
+ *
+ * It belongs to what is live: a generation that goes live takes it over from the one before, and goes on where that one stopped.
  */
 export class LearnerEvaluation {
   readonly figures: ProgressiveFigures
+  #examples: number
+  /** By partition: everything below this offset has been looked at. */
+  readonly #through: Map<number, number>
   readonly #popularity = new Popularity24h()
   readonly #users: LearnerUsers
   readonly #items: LearnerItems
@@ -45,35 +62,32 @@ export class LearnerEvaluation {
     users: LearnerUsers,
     items: LearnerItems,
     sample: number,
-    snapshot?: EvaluationSnapshot,
+    snapshot: EvaluationSnapshot | null,
   ) {
     this.#users = users
     this.#items = items
     this.#sample = sample
-    this.figures = structuredClone(snapshot?.figures) ?? {
-      all: newFigures(),
-      freshItems: newFigures(),
-      newUsers: newFigures(),
-      popularity24h: newFigures(),
-    }
-    if (snapshot !== undefined) this.#popularity.restore(snapshot.popularity)
+    this.figures = structuredClone(snapshot?.figures) ?? noFigures()
+    this.#examples = snapshot?.examples ?? 0
+    this.#through = new Map(snapshot?.through)
+    if (snapshot !== null) this.#popularity.restore(snapshot.popularity)
+  }
+
+  /** Examples seen, over all generations that were live, each once. */
+  get examples(): number {
+    return this.#examples
   }
 
   /**
-   * @param rows [n x d] the users' rows, `features` [n x F] theirs, `slots` [n] their slots
    * @param casesMax at most so many cases; it changes figures, never tables
    * @returns the number of cases
    */
-  async evaluate(
-    examples: readonly Example[],
-    slots: Int32Array,
-    rows: Float32Array,
-    features: Float32Array,
-    engine: TensorModel,
-    casesMax: number,
-  ): Promise<number> {
+  async evaluate(batch: EvaluatedBatch, engine: TensorModel, casesMax: number): Promise<number> {
+    const { partition, offsets, examples, slots, rows, features } = batch
+    const through = this.#through.get(partition) ?? 0
     const cases: Case[] = []
     examples.forEach((example, place) => {
+      if (offsets[place]! < through) return
       const { itemId, eventTimeMs } = example
       if (cases.length < casesMax && this.#isSampled(example)) {
         const recentItems = this.#users.recentItems(slots[place]!)
@@ -92,8 +106,20 @@ export class LearnerEvaluation {
     return cases.length
   }
 
+  /** Counts what came, trained or not; call it after `evaluate`. */
+  count(partition: number, offsets: readonly number[]): void {
+    const through = this.#through.get(partition) ?? 0
+    for (const offset of offsets) if (offset >= through) this.#examples++
+    this.#through.set(partition, Math.max(through, 1 + (offsets.at(-1) ?? -1)))
+  }
+
   snapshot(): EvaluationSnapshot {
-    return { figures: structuredClone(this.figures), popularity: this.#popularity.snapshot() }
+    return {
+      figures: structuredClone(this.figures),
+      examples: this.#examples,
+      through: [...this.#through],
+      popularity: this.#popularity.snapshot(),
+    }
   }
 
   #isSampled(example: Example): boolean {
@@ -139,7 +165,18 @@ export class LearnerEvaluation {
   }
 }
 
+export function noFigures(): ProgressiveFigures {
+  return {
+    all: newFigures(),
+    freshItems: newFigures(),
+    newUsers: newFigures(),
+    popularity24h: newFigures(),
+  }
+}
+
 export interface EvaluationSnapshot {
   readonly figures: ProgressiveFigures
+  readonly examples: number
+  readonly through: readonly (readonly [partition: number, offset: number])[]
   readonly popularity: PopularitySnapshot
 }

@@ -72,6 +72,8 @@ export interface LearnerSync {
     readonly rows: readonly UserRow[]
     readonly learnedThrough: { readonly offset: number; readonly eventTimeMs: number }
   }[]
+  /** Users whose rows have expired or were evicted. */
+  readonly removedUsers: readonly string[]
   /** To be published as one set under `sequence`; empty: no set. */
   readonly overrides: readonly ItemOverride[]
   /** Of the newest override set, 0 before the first. */
@@ -104,10 +106,14 @@ export interface LearnerCounters {
 
 export interface LearnerSnapshot {
   readonly users: UsersSnapshot
+  /** Users whose rows have gone since the last sync. */
+  readonly removedUsers: readonly string[]
   readonly items: ItemsSnapshot
-  readonly evaluation: EvaluationSnapshot
+  /** null: it does not evaluate */
+  readonly evaluation: EvaluationSnapshot | null
   readonly positions: readonly Position[]
   readonly exampleTopic: string | null
+  readonly baseTimeMs: number
   readonly sequence: number
   readonly streamTimeMs: number
   readonly sweep: number

@@ -47,11 +47,17 @@ export class LearnerUsers {
   #partitions = new Uint32Array(16)
   #minutes = new Uint32Array(16)
   #minuteCounts = new Uint32Array(16)
+  /** Users that lost their rows since `takeRemoved`. */
+  #removed = new Set<string>()
 
-  constructor(options: UserOptions, start: { defaultRow: Float32Array } | UsersSnapshot) {
+  constructor(
+    options: UserOptions,
+    start: { defaultRow: Float32Array } | UsersSnapshot,
+    removed: readonly string[] = [],
+  ) {
     const tableOptions = {
       rowsMax: options.userRowsMax,
-      released: (slot: number) => this.#recent.clear(slot),
+      released: (slot: number) => this.#forget(slot),
     }
     this.#admission = new Admission(options.admitAfterUsers)
     this.#perMinuteMax = options.examplesPerUserPerMinuteMax
@@ -59,6 +65,7 @@ export class LearnerUsers {
       this.table = EmbeddingTable.restore(start.table, tableOptions)
       this.#restore(start)
     } else this.table = new EmbeddingTable({ ...tableOptions, defaultRow: start.defaultRow })
+    this.#removed = new Set(removed)
   }
 
   load(base: BaseRows, eventTimeMs: number): void {
@@ -75,6 +82,7 @@ export class LearnerUsers {
     if (!this.#admission.admits(hash32(userId))) return 0
     const slot = this.table.insert(userId, eventTimeMs)
     this.#cover(slot)
+    this.#removed.delete(userId)
     this.#offsets[slot] = bornOffset
     this.#minuteCounts[slot] = 0
     return slot
@@ -126,6 +134,17 @@ export class LearnerUsers {
     return byPartition
   }
 
+  /** Users whose rows have gone since `takeRemoved`, and did not come back. */
+  get removed(): readonly string[] {
+    return [...this.#removed]
+  }
+
+  takeRemoved(): readonly string[] {
+    const { removed } = this
+    this.#removed = new Set()
+    return removed
+  }
+
   *all(): Generator<UserRow> {
     for (let slot = 1; slot < this.table.slotCount; slot++) {
       if (this.table.isLive(slot)) yield this.#rowOf(slot)
@@ -155,6 +174,11 @@ export class LearnerUsers {
       this.#minuteCounts[slot] = snapshot.minuteCounts[i]!
       for (const itemId of snapshot.recentItems[i]!.toReversed()) this.#recent.push(slot, itemId)
     })
+  }
+
+  #forget(slot: number): void {
+    this.#recent.clear(slot)
+    this.#removed.add(this.table.idOf(slot))
   }
 
   #rowOf(slot: number): UserRow {

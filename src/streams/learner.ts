@@ -1,12 +1,9 @@
 import { FreshetError, invariant } from '../errors.ts'
-import { encodeFeatures } from '../model/features.ts'
-import { RowGradients } from '../model/sgd.ts'
-import { featureWidth } from '../model/spec.ts'
 import type { Example } from '../records/types.ts'
-import { LearnerBatch } from './learner-batch.ts'
-import type { ProgressiveFigures } from './learner-evaluation.ts'
-import { LearnerEvaluation } from './learner-evaluation.ts'
+import type { EvaluationSnapshot, ProgressiveFigures } from './learner-evaluation.ts'
+import { LearnerEvaluation, noFigures } from './learner-evaluation.ts'
 import { LearnerItems } from './learner-items.ts'
+import { LearnerTraining } from './learner-training.ts'
 import type {
   CatalogueChange,
   Cut,
@@ -21,27 +18,25 @@ import type {
 import { newCounters } from './learner-types.ts'
 import { LearnerUsers } from './learner-users.ts'
 
-/** Heavier examples are taken for garbage. */
-const weightMax = 1e6
 /** Expired rows are looked for this often in the time that it takes a row to expire. */
 const sweepsPerExpiry = 32
 
-/** A learner at the start of a generation. */
+/** A learner at the start of a generation. It evaluates. */
 export function createLearner(setup: LearnerSetup, base: LearnerBase): Learner {
   const { options, model, dense } = setup
   const users = new LearnerUsers(options, { defaultRow: base.userDefaultRow })
   const items = new LearnerItems(options, model, dense, { defaultRow: base.itemDefaultRow })
   users.load(base.users, base.eventTimeMs)
   items.load(base.items, base.eventTimeMs)
-  return new Learner(setup, users, items)
+  return new Learner(setup, users, items, base.eventTimeMs)
 }
 
 /** A learner that goes on, to the bit, where `snapshot` was taken. The options have to be the same. */
 export function restoreLearner(setup: LearnerSetup, snapshot: LearnerSnapshot): Learner {
   const { options, model, dense } = setup
-  const users = new LearnerUsers(options, snapshot.users)
+  const users = new LearnerUsers(options, snapshot.users, snapshot.removedUsers)
   const items = new LearnerItems(options, model, dense, snapshot.items)
-  return new Learner(setup, users, items, snapshot)
+  return new Learner(setup, users, items, snapshot.baseTimeMs, snapshot)
 }
 
 /**
@@ -52,12 +47,11 @@ export class Learner {
   readonly users: LearnerUsers
   readonly items: LearnerItems
   readonly #setup: LearnerSetup
-  readonly #evaluation: LearnerEvaluation
-  readonly #batch: LearnerBatch
-  readonly #userGradients: RowGradients
-  readonly #itemGradients: RowGradients
+  #evaluation: LearnerEvaluation | null
+  readonly #training: LearnerTraining
   /** By topic and partition, in order of first appearance. */
   readonly #positions = new Map<string, Position>()
+  readonly #baseTimeMs: number
   #exampleTopic: string | null
   #sequence: number
   #streamTimeMs: number
@@ -69,9 +63,10 @@ export class Learner {
     setup: LearnerSetup,
     users: LearnerUsers,
     items: LearnerItems,
+    baseTimeMs: number,
     snapshot?: LearnerSnapshot,
   ) {
-    const { model, options } = setup
+    const { options } = setup
     if (options.batchMax > Math.min(options.userRowsMax, options.itemRowsMax)) {
       throw new FreshetError(
         'CONFIG_INVALID',
@@ -81,26 +76,44 @@ export class Learner {
     this.users = users
     this.items = items
     this.#setup = setup
-    this.#evaluation = new LearnerEvaluation(
-      users,
-      items,
-      options.evaluationSample,
-      snapshot?.evaluation,
-    )
-    this.#batch = new LearnerBatch(model, options.batchMax, options.negatives)
-    this.#userGradients = new RowGradients(model.dim)
-    this.#itemGradients = new RowGradients(model.dim)
+    this.#evaluation = null
+    if (snapshot === undefined) this.beginEvaluation(null)
+    else if (snapshot.evaluation !== null) this.beginEvaluation(snapshot.evaluation)
     this.counters = snapshot === undefined ? newCounters() : { ...snapshot.counters }
+    this.#training = new LearnerTraining(setup, users, items, this.counters)
     for (const position of snapshot?.positions ?? []) this.#positions.set(keyOf(position), position)
+    this.#baseTimeMs = baseTimeMs
     this.#exampleTopic = snapshot?.exampleTopic ?? null
     this.#sequence = snapshot?.sequence ?? 0
     this.#streamTimeMs = snapshot?.streamTimeMs ?? 0
     this.#sweep = snapshot?.sweep ?? 0
   }
 
-  /** Progressive figures since the generation's start. */
+  get isEvaluating(): boolean {
+    return this.#evaluation !== null
+  }
+
+  /** Progressive figures since evaluation began, under whichever generation that was. */
   get figures(): ProgressiveFigures {
-    return this.#evaluation.figures
+    return this.#evaluation?.figures ?? noFigures()
+  }
+
+  /** Examples that were evaluated or could have been, counted as the figures are. */
+  get evaluatedExamples(): number {
+    return this.#evaluation?.examples ?? 0
+  }
+
+  /** From here on examples are evaluated. @param before what the one that evaluated before left; null: from nothing */
+  beginEvaluation(before: EvaluationSnapshot | null): void {
+    const { evaluationSample } = this.#setup.options
+    this.#evaluation = new LearnerEvaluation(this.users, this.items, evaluationSample, before)
+  }
+
+  /** Leaves evaluation to another; null when it did not evaluate. */
+  endEvaluation(): EvaluationSnapshot | null {
+    const left = this.#evaluation?.snapshot() ?? null
+    this.#evaluation = null
+    return left
   }
 
   get positions(): readonly Position[] {
@@ -108,7 +121,8 @@ export class Learner {
   }
 
   /**
-   * Trains on the records of one cut, in their order, in micro-batches of at most batchMax and batchSpanMs.
+   * Trains on the examples of one cut, in their order, in micro-batches of at most batchMax and batchSpanMs. Heartbeats move the
+   * position and nothing else: when they come is chance.
    * @param casesMax evaluates at most so many examples first; it changes figures, never tables
    * @returns the number of evaluated examples
    */
@@ -120,15 +134,15 @@ export class Learner {
     return this.#exclusively(async () => {
       const position = this.#follow(cut)
       this.#exampleTopic ??= cut.topic
+      const examples = records.filter(isExample)
       let cases = 0
-      let { eventTimeMs } = position
-      for (let from = 0; from < records.length;) {
-        const batch = records.slice(from, this.#batchEnd(records, from))
+      for (let from = 0; from < examples.length;) {
+        const batch = examples.slice(from, this.#batchEnd(examples, from))
         from += batch.length
         cases += await this.#applyBatch(cut.partition, batch, casesMax - cases)
-        for (const { record } of batch) eventTimeMs = Math.max(eventTimeMs, record.eventTimeMs)
       }
-      this.#streamTimeMs = Math.max(this.#streamTimeMs, eventTimeMs)
+      this.#streamTimeMs = latestOf(examples, this.#streamTimeMs)
+      const eventTimeMs = latestOf(records, position.eventTimeMs)
       this.#positions.set(keyOf(cut), { ...position, offset: cut.to, eventTimeMs })
       return cases
     })
@@ -159,6 +173,7 @@ export class Learner {
           rows: rows.get(partition) ?? [],
           learnedThrough: { offset, eventTimeMs },
         })),
+        removedUsers: this.users.takeRemoved(),
         overrides,
         sequence: this.#sequence,
         eventTimeMs: this.#streamTimeMs,
@@ -171,10 +186,12 @@ export class Learner {
     invariant(!this.#isBusy, 'the learner is in the middle of a cut')
     return {
       users: this.users.snapshot(),
+      removedUsers: this.users.removed,
       items: this.items.snapshot(),
-      evaluation: this.#evaluation.snapshot(),
+      evaluation: this.#evaluation?.snapshot() ?? null,
       positions: this.positions,
       exampleTopic: this.#exampleTopic,
+      baseTimeMs: this.#baseTimeMs,
       sequence: this.#sequence,
       streamTimeMs: this.#streamTimeMs,
       sweep: this.#sweep,
@@ -183,7 +200,7 @@ export class Learner {
   }
 
   /** One past the last record that goes into one micro-batch with record `from`. */
-  #batchEnd(records: readonly ExampleRecord[], from: number): number {
+  #batchEnd(records: readonly OffsetExample[], from: number): number {
     const { batchMax, batchSpanMs } = this.#setup.options
     const startMs = records[from]!.record.eventTimeMs
     let end = from + 1
@@ -196,97 +213,43 @@ export class Learner {
 
   async #applyBatch(
     partition: number,
-    records: readonly ExampleRecord[],
+    records: readonly OffsetExample[],
     casesMax: number,
   ): Promise<number> {
     this.#makeRoom(records.length)
     const offsets: number[] = []
     const examples: Example[] = []
     for (const { offset, record } of records) {
-      if (record.kind === 'heartbeat' || !this.#accept(record, examples.length)) continue
+      if (!this.#training.accept(record, examples.length)) continue
       offsets.push(offset)
       examples.push(record)
     }
-    if (examples.length === 0) return 0
-    const batch = this.#batch
+    const cases =
+      examples.length === 0 ? 0 : await this.#learn(partition, offsets, examples, casesMax)
+    this.#evaluation?.count(
+      partition,
+      records.map(({ offset }) => offset),
+    )
+    return cases
+  }
+
+  async #learn(
+    partition: number,
+    offsets: readonly number[],
+    examples: readonly Example[],
+    casesMax: number,
+  ): Promise<number> {
+    const { batch } = this.#training
     const { engine } = this.#setup
     batch.batch = examples.length
-    const cases = await this.#evaluation.evaluate(
-      examples,
-      batch.userSlots,
-      batch.userRows,
-      batch.userFeatures,
-      engine,
-      casesMax,
-    )
-    await this.#train(examples)
+    const { userSlots: slots, userRows: rows, userFeatures: features } = batch
+    const gathered = { partition, offsets, examples, slots, rows, features }
+    const cases = (await this.#evaluation?.evaluate(gathered, engine, casesMax)) ?? 0
+    await this.#training.train(examples)
     examples.forEach(({ itemId, eventTimeMs }, b) => {
       this.users.record(batch.userSlots[b]!, partition, offsets[b]!, itemId, eventTimeMs)
     })
     return cases
-  }
-
-  /** Gathers the example's user into place `b`; false: it is not trained. */
-  #accept(example: Example, b: number): boolean {
-    const { model, dense } = this.#setup
-    this.counters.examples++
-    if (!(example.weight >= 0 && example.weight <= weightMax)) {
-      this.counters.quarantinedExamples++
-      return false
-    }
-    const slot = this.users.sight(example.userId, example.eventTimeMs)
-    if (!this.users.isWithinRate(slot, example.eventTimeMs)) {
-      this.counters.overRate++
-      return false
-    }
-    this.#batch.userSlots[b] = slot
-    this.users.table.copyRow(slot, this.#batch.userRows, b * model.dim)
-    this.counters.unusableFeatures += encodeFeatures(
-      model.user,
-      dense.user,
-      example.features,
-      this.#batch.userFeatures,
-      b * featureWidth(model.user),
-    )
-    return true
-  }
-
-  async #train(examples: readonly Example[]): Promise<void> {
-    const { options, engine, model } = this.#setup
-    const batch = this.#batch
-    batch.gatherPositives(examples, this.items)
-    if (this.items.sampler.size === 0) {
-      this.counters.withoutNegatives += examples.length
-      return
-    }
-    batch.gatherNegatives(examples, this.items, options.negatives)
-    const output = await engine.step(batch)
-    for (let b = 0; b < batch.batch; b++) {
-      const loss = output.losses[b]!
-      if (Number.isFinite(loss)) {
-        this.counters.trained++
-        this.counters.lossSum += loss
-      } else this.counters.quarantinedExamples++
-      const user = batch.userSlots[b]!
-      const positive = batch.positiveSlots[b]!
-      if (user !== 0) this.#userGradients.add(user, output.userGradients, b * model.dim)
-      if (this.#trainsItem(positive)) {
-        this.#itemGradients.add(positive, output.positiveGradients, b * model.dim)
-      }
-    }
-    for (let m = 0; m < batch.negatives; m++) {
-      const negative = batch.negativeSlots[m]!
-      if (this.#trainsItem(negative)) {
-        this.#itemGradients.add(negative, output.negativeGradients, m * model.dim)
-      }
-    }
-    this.counters.quarantinedRows +=
-      this.#userGradients.apply(this.users.table, options) +
-      this.#itemGradients.apply(this.items.table, options)
-  }
-
-  #trainsItem(slot: number): boolean {
-    return this.#setup.options.onlineRows === 'user+item' && this.items.trains(slot)
   }
 
   /** Before a batch, never within one: slots in use must not be given to others. */
@@ -309,7 +272,7 @@ export class Learner {
       topic,
       partition,
       offset: cut.from,
-      eventTimeMs: 0,
+      eventTimeMs: this.#baseTimeMs,
     }
     if (cut.from < position.offset) {
       throw new FreshetError(
@@ -329,6 +292,18 @@ export class Learner {
       this.#isBusy = false
     }
   }
+}
+
+interface OffsetExample extends ExampleRecord {
+  readonly record: Example
+}
+
+function isExample(each: ExampleRecord): each is OffsetExample {
+  return each.record.kind === 'example'
+}
+
+function latestOf(records: readonly ExampleRecord[], startMs: number): number {
+  return records.reduce((latest, { record }) => Math.max(latest, record.eventTimeMs), startMs)
 }
 
 function keyOf({ topic, partition }: { topic: string; partition: number }): string {

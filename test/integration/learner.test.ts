@@ -5,7 +5,6 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { FreshetError } from '../../src/errors.ts'
 import { decodeDeadLetter, decodeOverride, decodeReport } from '../../src/records/codec.ts'
 import { partitionOf } from '../../src/records/partition.ts'
-import { LearnerSession } from '../../src/runtime/learner-session.ts'
 import type { OnlineStore } from '../../src/runtime/ports.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import { partitionKeys } from '../../src/runtime/redis/online-store.ts'
@@ -107,8 +106,7 @@ test('rows, item vectors and reports appear; tables equal a replay of the cut lo
   const replayed = await rig.replayed()
   expect(replayed.counters.examples).toBe(550)
   // The state the second run left, through its checkpoint alone, beside all cuts replayed from the generation.
-  const session = await LearnerSession.open(rig.depsOf({ config: changed }), generation, noHooks)
-  onTestFinished(() => session.stop(false))
+  const session = await rig.open({ config: changed })
   expect(tablesOf(session.learner)).toEqual(tablesOf(replayed))
   await expectRowsInRedis(rig, replayed)
   await session.learner.sync()
@@ -118,8 +116,6 @@ test('rows, item vectors and reports appear; tables equal a replay of the cut lo
   expect(rig.complaints).toEqual([])
   await expectReport(rig)
 }, 60_000)
-
-const noHooks = { pause: () => {}, resume: () => {}, onFailure: () => {} }
 
 async function expectReport(rig: LearnerRig): Promise<void> {
   const reports: ReturnType<typeof decodeReport>[] = []
@@ -157,12 +153,7 @@ test('a crash right after Redis has the rows, before the checkpoint, leaves no r
   await ended
   const replayed = await rig.replayed(crash)
   await expectRowsInRedis(rig, replayed)
-  const session = await LearnerSession.open(
-    rig.depsOf({ config: { ...rig.config, stateDir: crash } }),
-    generation,
-    noHooks,
-  )
-  onTestFinished(() => session.stop(false))
+  const session = await rig.open({ config: { ...rig.config, stateDir: crash } })
   expect(tablesOf(session.learner)).toEqual(tablesOf(replayed))
   await session.learner.sync()
   await expectVectorsPublished(rig, session.learner)
@@ -187,6 +178,7 @@ function crashingStore(store: OnlineStore, writes: number, atCrash: () => Promis
     load: (write) => (left <= 0 ? dead() : store.load(write)),
     beginLoad: (...args) => (left <= 0 ? dead() : store.beginLoad(...args)),
     writeSentinel: (...args) => (left <= 0 ? dead() : store.writeSentinel(...args)),
+    drop: (...args) => store.drop(...args),
     read: (...args) => store.read(...args),
     waitUntilReachable: (signal) => store.waitUntilReachable(signal),
     close: () => Promise.resolve(),
@@ -236,32 +228,28 @@ test('a second learner shuts the first out: of the overrides topic and of Redis'
   await rig.items(20)
   await rig.examples(30)
   const failures: unknown[] = []
-  const first = await LearnerSession.open(rig.depsOf(), generation, {
-    ...noHooks,
-    onFailure: (error) => failures.push(error),
-  })
-  onTestFinished(() => first.stop(false))
-  first.start()
-  await vi.waitFor(async () => {
-    expect((await rig.store.read(generation, 0, 'nobody', 1_000)).isLoaded).toBe(true)
-  }, within)
+  const first = await rig.open({}, (error) => failures.push(error))
+  const running = first.run().catch(() => {})
+  await untilVisible(rig)
+  const users = Array.from({ length: 40 }, (_, i) => `u${i}`)
+  const rowsOf = () => Promise.all(users.map((userId) => rowOf(rig, userId)))
+  const before = await rowsOf()
 
-  const second = await LearnerSession.open(rig.depsOf(), generation, noHooks)
-  onTestFinished(() => second.stop(false))
-  for (const { partition, high } of await rig.kafka.offsets(rig.topics.examples)) {
-    await rig.kafka.readRange({ topic: rig.topics.examples, partition }, 0, high, (batch) =>
-      first.onBatch(batch),
-    )
-  }
+  await rig.open()
+  await rig.examples(60)
   await vi.waitFor(
     () => expect(failures).toEqual([expect.objectContaining({ code: 'PRODUCER_FENCED' })]),
     within,
   )
-  for (let user = 0; user < 40; user++) {
-    const partition = partitionOf(`u${user}`, rig.partitions)
-    expect((await rig.store.read(generation, partition, `u${user}`, 1_000)).row).toBeNull()
-  }
+  await first.stop(false)
+  await running
+  expect(await rowsOf()).toEqual(before)
 })
+
+async function rowOf(rig: LearnerRig, userId: string) {
+  const partition = partitionOf(userId, rig.partitions)
+  return (await rig.store.read(generation, partition, userId, 1_000)).row
+}
 
 test('of two learners one learns; when it ends, the other goes on from its state', async () => {
   const rig = await learnerRig(onTestFinished)

@@ -20,6 +20,10 @@ import {
 import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
 import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
 import { learnerDir, learnerOptions, replayCutLog } from '../../src/runtime/learner-state.ts'
+import { OverrideLedger } from '../../src/runtime/learner-ledger.ts'
+import { LearnerOwner } from '../../src/runtime/learner-owner.ts'
+import { LearnerSession } from '../../src/runtime/learner-session.ts'
+import { Turns } from '../../src/runtime/learner-turns.ts'
 import { runLearner } from '../../src/runtime/learner.ts'
 import type { LearnerDeps } from '../../src/runtime/learner.ts'
 import type { KafkaClient, Logger, OnlineStore, Producer } from '../../src/runtime/ports.ts'
@@ -56,6 +60,8 @@ export interface LearnerRig {
   /** What a learner is made of, to be changed for one test. */
   depsOf(changes?: Partial<LearnerDeps>): LearnerDeps & { readonly metrics: Metrics }
   start(changes?: Partial<LearnerDeps>): RunningLearner
+  /** The live lineage alone, opened and not running. @param onLost the owner of the transactional id was shut out */
+  open(changes?: Partial<LearnerDeps>, onLost?: (error: unknown) => void): Promise<LearnerSession>
   items(count: number): Promise<void>
   /** Sends so many examples; returns their users. */
   examples(count: number): Promise<ReadonlySet<string>>
@@ -122,6 +128,17 @@ export async function learnerRig(
       }
       onEnd(() => stop().catch(() => {}))
       return { metrics: deps.metrics, stop }
+    },
+    open: async (changes, onLost = () => {}) => {
+      const deps = depsOf(changes)
+      const owner = await LearnerOwner.open(kafka, topicPrefix, onLost)
+      onEnd(() => owner.close())
+      const overrides = await OverrideLedger.open(kafka, topics.overrides)
+      const setup = { generation, cuts: {}, role: 'live' } as const
+      const shared = { ...deps, owner, overrides, turns: new Turns() }
+      const session = await LearnerSession.open(shared, setup, () => {})
+      onEnd(() => session.stop(false))
+      return session
     },
     ...inputsOf(producer, topics),
     replayed: async (dir = stateDir) => {

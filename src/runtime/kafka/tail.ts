@@ -48,13 +48,17 @@ export async function openTail(
     onFailure: (error) => {
       if (connection.isClosed) return
       log.error({ topics: options.topics, error: String(error) }, 'reading ended')
-      reject(toFreshetError(error, `read ${options.topics.join(', ')}`))
+      const failure = toFreshetError(error, `read ${options.topics.join(', ')}`)
+      reject(failure)
+      options.onFailure?.(failure)
     },
   })
   for (const { start, ...partition } of starts.values()) reader.assign(partition, start)
 
   return {
     caughtUp: promise,
+    pause: (partition) => reader.pause(partition),
+    resume: (partition) => reader.resume(partition),
     close: () => {
       reader.stop()
       connection.close()

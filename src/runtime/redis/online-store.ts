@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { FreshetError, invariant, messageOf } from '../../errors.ts'
+import { groupBy } from '../kafka/group-by.ts'
 import type { Logger, OnlineRead, OnlineStore, OnlineWrite } from '../ports.ts'
 import { connect, logConnection } from './connection.ts'
 import type { RedisConfig, RedisConnection } from './connection.ts'
@@ -9,8 +12,10 @@ import type { Script } from './scripts.ts'
 
 /** A script blocks Redis while it runs: 500 rows take about 3 ms. */
 const rowsPerScriptMax = 500
+const nothing = Buffer.alloc(0)
 const commandsInFlightMax = 4_096
 const pollMs = 100
+const keysPerScan = 1_000
 
 /**
  * The online store on Redis or Redis Cluster. Returns at once, whether or not Redis answers: every call then fails with
@@ -93,6 +98,19 @@ class RedisOnlineStore implements OnlineStore {
     return done === 1 ? 'written' : 'not-loaded'
   }
 
+  async drop(generation: string, partitions: number, signal: AbortSignal): Promise<number> {
+    for (let partition = 0; partition < partitions; partition++) {
+      const { sentinel, loading, learnedThrough } = this.#keys({ generation, partition })
+      const marks = [sentinel, loading, learnedThrough]
+      await this.#run('remove a sentinel', () => this.#connection.unlink(...marks))
+    }
+    const nodes =
+      this.#connection instanceof Cluster ? this.#connection.nodes('master') : [this.#connection]
+    let dropped = 0
+    for (const node of nodes) dropped += await this.#dropFrom(node, generation, signal)
+    return dropped
+  }
+
   async read(
     generation: string,
     partition: number,
@@ -134,6 +152,25 @@ class RedisOnlineStore implements OnlineStore {
     this.#connection.disconnect()
   }
 
+  /** A command of a cluster is for one slot, so keys go by hash tag. */
+  async #dropFrom(node: Redis, generation: string, signal: AbortSignal): Promise<number> {
+    const pattern = `${escapeGlob(this.#config.keyPrefix)}{${escapeGlob(generation)}:*`
+    let cursor = '0'
+    let dropped = 0
+    do {
+      if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped while removing rows')
+      const [next, keys] = await this.#run('list keys', () =>
+        node.scan(cursor, 'MATCH', pattern, 'COUNT', keysPerScan),
+      )
+      const slots = groupBy(keys, (key) => key.slice(0, key.indexOf('}')))
+      for (const sameSlot of slots.values()) {
+        dropped += await this.#run('remove keys', () => node.unlink(...sameSlot))
+      }
+      cursor = next
+    } while (cursor !== '0')
+    return dropped
+  }
+
   #keys({ generation, partition }: { generation: string; partition: number }) {
     return partitionKeys(this.#config.keyPrefix, generation, partition)
   }
@@ -142,11 +179,17 @@ class RedisOnlineStore implements OnlineStore {
   async #writeRows(write: OnlineWrite, guard: string): Promise<'written' | 'not-loaded'> {
     const keys = this.#keys(write)
     const acknowledged = encodeOffset(write.acknowledgedOffset ?? -Infinity)
-    for (let from = 0; from <= write.rows.length; from += rowsPerScriptMax) {
-      const rows = write.rows.slice(from, from + rowsPerScriptMax)
-      const names = rows.map((row) => keys.user(row.userId))
-      const values = rows.map(encodeRow)
-      if (from + rowsPerScriptMax > write.rows.length) {
+    const removed = write.removedUsers ?? []
+    const count = removed.length + write.rows.length
+    for (let from = 0; from <= count; from += rowsPerScriptMax) {
+      const gone = removed.slice(from, from + rowsPerScriptMax)
+      const rows = write.rows.slice(
+        Math.max(0, from - removed.length),
+        Math.max(0, from + rowsPerScriptMax - removed.length),
+      )
+      const names = [...gone, ...rows.map(({ userId }) => userId)].map((id) => keys.user(id))
+      const values = [...gone.map(() => nothing), ...rows.map(encodeRow)]
+      if (from + rowsPerScriptMax > count) {
         names.push(keys.learnedThrough)
         values.push(encodePosition(write.learnedThrough))
       }
@@ -185,6 +228,10 @@ class RedisOnlineStore implements OnlineStore {
       this.#inFlight--
     }
   }
+}
+
+function escapeGlob(text: string): string {
+  return text.replaceAll(/[\\*?[\]^-]/g, '\\$&')
 }
 
 async function withDeadline<T>(result: Promise<T>, deadlineMs: number): Promise<T> {

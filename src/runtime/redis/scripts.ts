@@ -12,7 +12,7 @@ function script(source: string): Script {
 /**
  * KEYS: [1] guard (sentinel or loading mark), [2] learned-through, [3..] values.
  * ARGV: [1] run id, [2] acknowledged offset, [3..] new values.
- * Every value starts with its source offset as a little-endian double. Doubles are compared as numbers: comparing them as
+ * An empty value removes its key. Every other value starts with its source offset as a little-endian double. Doubles are compared as numbers: comparing them as
  * Lua strings would depend on the locale. Returns how many were written, or -1 where the guard is not this run's or the
  * store has lost what it acknowledged: a replica that took over, or a file that was read again, may lack the last writes.
  */
@@ -26,7 +26,9 @@ end
 if stored(KEYS[2]) < struct.unpack('<d', ARGV[2]) then return -1 end
 local written = 0
 for i = 3, #KEYS do
-  if stored(KEYS[i]) <= struct.unpack('<d', ARGV[i]) then
+  if #ARGV[i] == 0 then
+    redis.call('DEL', KEYS[i])
+  elseif stored(KEYS[i]) <= struct.unpack('<d', ARGV[i]) then
     redis.call('SET', KEYS[i], ARGV[i])
     written = written + 1
   end
