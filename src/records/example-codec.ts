@@ -1,6 +1,6 @@
 import { AvroReader, AvroWriter } from './avro-io.ts'
 import { readHeartbeat } from './event-codec.ts'
-import { readFeatures, writeFeatures } from './features-codec.ts'
+import { passFeatures, readFeatures, writeFeatures } from './features-codec.ts'
 import { headerBytes } from './fingerprint.ts'
 import { knownSchemas } from './known-schemas.ts'
 import { boundsOfPage } from './page.ts'
@@ -77,6 +77,35 @@ export function eventTimeOfExample(value: Buffer): number {
   return reader.long('event_time')
 }
 
+/**
+ * The Avro body of the example in a value, by the current schema; null for a heartbeat. A view of `value` where that is current.
+ * @throws FreshetError RECORD_UNDECODABLE, SCHEMA_UNKNOWN
+ */
+export function bodyOfExample(value: Buffer): Buffer | null {
+  const reader = new AvroReader(known.isCurrent(value) ? value : upgrade(value), headerBytes)
+  if (reader.choice('example', topicSchemas.examples.length) === heartbeatBranch) return null
+  const body = reader.bytes.subarray(reader.offset)
+  passExample(reader)
+  reader.end()
+  return body
+}
+
+/** @throws FreshetError RECORD_UNDECODABLE */
+export function decodeExampleBody(body: Buffer): Example {
+  const reader = new AvroReader(body)
+  return readExample(reader, readFeatures)
+}
+
+/** Passes over the body of an example. */
+export function passExample(reader: AvroReader): void {
+  for (const id of ['request_id', 'user_id', 'item_id']) reader.skip(id)
+  for (const number of ['event_time', 'impression_time', 'position']) reader.passLong(number)
+  reader.pass('weight', 8)
+  reader.skip('scenario')
+  reader.skipStrings('hard_negatives')
+  passFeatures(reader)
+}
+
 function decode<F>(
   value: Buffer,
   features: (reader: AvroReader) => F,
@@ -84,7 +113,13 @@ function decode<F>(
   const current = known.isCurrent(value) ? value : upgrade(value)
   const reader = new AvroReader(current, headerBytes)
   const branch = reader.choice('example', topicSchemas.examples.length)
-  if (branch === heartbeatBranch) return readHeartbeat(reader)
+  return branch === heartbeatBranch ? readHeartbeat(reader) : readExample(reader, features)
+}
+
+function readExample<F>(
+  reader: AvroReader,
+  features: (reader: AvroReader) => F,
+): Omit<Example, 'features'> & { readonly features: F } {
   return {
     kind: 'example',
     requestId: reader.string('request_id'),

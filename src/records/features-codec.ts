@@ -23,6 +23,28 @@ export function readFeatures(reader: AvroReader): Features {
   return features
 }
 
+/** Passes over features, wherever they are. */
+export function passFeatures(reader: AvroReader): void {
+  passMap(reader, 'features.categorical', (field) => reader.skipStrings(field))
+  passMap(reader, 'features.numeric', (field) => reader.pass(field, 4))
+  passMap(reader, 'features.dense', (field) => passFloats(reader, field))
+}
+
+function passMap(reader: AvroReader, field: string, passValue: (field: string) => void): void {
+  for (let count = reader.blockCount(field, 2); count > 0; count = reader.blockCount(field, 2)) {
+    for (let i = 0; i < count; i++) {
+      reader.skip(field)
+      passValue(field)
+    }
+  }
+}
+
+function passFloats(reader: AvroReader, field: string): void {
+  for (let count = reader.blockCount(field, 4); count > 0; count = reader.blockCount(field, 4)) {
+    reader.pass(field, 4 * count)
+  }
+}
+
 /** Map entries in the order of the maps. */
 export function writeFeatures(writer: AvroWriter, features: Features): void {
   writeMap(writer, features.categorical, writeStrings)

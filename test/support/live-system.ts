@@ -7,7 +7,11 @@ import { openGenerator } from '../../src/runtime/replay/generator-source.ts'
 import { openPositions } from '../../src/runtime/replay/positions.ts'
 import { replay } from '../../src/runtime/replay/replayer.ts'
 import type { ReplayProgress } from '../../src/runtime/replay/replayer.ts'
+import type { ReplaySource } from '../../src/runtime/replay/source.ts'
+import type { Clock } from '../../src/runtime/ports.ts'
 import { createGenerator } from '../../src/streams/generator/generator.ts'
+import type { GeneratorOptions } from '../../src/streams/generator/options.ts'
+import type { SourceEvent } from '../../src/streams/source-event.ts'
 import { deployment } from './deployment.ts'
 import type { Deployment, DeploymentOptions } from './deployment.ts'
 import type { OnEnd } from './own-servers.ts'
@@ -23,10 +27,20 @@ export interface LiveSystem extends Outside {
   progress(): ReplayProgress | null
 }
 
+export interface LiveInput {
+  readonly eventsPerSecond: number
+  readonly seed?: number
+  readonly world?: Partial<GeneratorOptions>
+  /** Of the events; the machine's by default. */
+  readonly clock?: Clock
+  /** Called with each event just before it is sent. */
+  readonly onEvent?: (event: SourceEvent) => void
+}
+
 /** Every role as a process of its own, and the generated world as live input beside whatever else is sent. */
 export async function liveSystem(
   onEnd: OnEnd,
-  options: DeploymentOptions & { readonly eventsPerSecond: number; readonly seed?: number },
+  options: DeploymentOptions & LiveInput,
 ): Promise<LiveSystem> {
   const target = await deployment(onEnd, {
     ...options,
@@ -35,6 +49,7 @@ export async function liveSystem(
   const { kafka, topics, dir, config } = target
   const controller = target.role('controller')
   await controller.waitForLog(({ msg }) => msg === 'controlling')
+  target.role('indexer')
   const roles = {
     controller,
     ingest: target.role('ingest'),
@@ -49,14 +64,12 @@ export async function liveSystem(
   const producer = await plainProducer(onEnd, brokers)
   let progress: ReplayProgress | null = null
   const ending = new AbortController()
-  const { seed = 17, eventsPerSecond } = options
-  const clock = { nowMs: () => Date.now() }
+  const { seed = 17, eventsPerSecond, world, onEvent } = options
+  const clock = options.clock ?? { nowMs: () => Date.now() }
+  const generator = createGenerator({ seed, eventsPerSecond, ...world })
+  const source = openGenerator({ generator, clock, isLive: true })
   const input = replay({
-    source: openGenerator({
-      generator: createGenerator({ seed, eventsPerSecond }),
-      clock,
-      isLive: true,
-    }),
+    source: onEvent === undefined ? source : observed(source, onEvent),
     ...{ kafka, topics, clock, speed: 1, signal: ending.signal },
     positions: openPositions(path.join(dir, 'positions')),
     onProgress: (now) => (progress = now),
@@ -66,6 +79,18 @@ export async function liveSystem(
     await input
   })
   return { target, roles, client, producer, topics, progress: () => progress }
+}
+
+function observed(source: ReplaySource, onEvent: (event: SourceEvent) => void): ReplaySource {
+  return {
+    ...source,
+    async *events(after) {
+      for await (const event of source.events(after)) {
+        onEvent(event)
+        yield event
+      }
+    },
+  }
 }
 
 /** Knows nothing of freshet, like the producer of some other team. */

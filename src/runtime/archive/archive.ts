@@ -1,0 +1,235 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { FreshetError, messageOf } from '../../errors.ts'
+import { bodyOfExample, passExample } from '../../records/example-codec.ts'
+import { encodeContainer, openContainer } from '../../records/object-container.ts'
+import { example } from '../../records/schemas.ts'
+import type { CatalogueChange } from '../../streams/learner-types.ts'
+import type { ArtifactStore } from '../generation/artifact-store.ts'
+import { decodeCatalogueFile, encodeCatalogueFile } from './catalogue-file.ts'
+
+/** Offsets [from, to) of a partition of the examples topic. */
+export interface ArchivedRange {
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+const range = z.strictObject({
+  partition: z.number().int().nonnegative(),
+  from: z.number().int().nonnegative(),
+  to: z.number().int().nonnegative(),
+})
+
+const daySeal = z.strictObject({
+  format: z.literal(1),
+  day: z.string(),
+  ranges: z.array(range).readonly(),
+  examples: z.number().int().nonnegative(),
+  hash: z.string(),
+})
+
+/** What a day holds once its cut is fixed. `hash`: see ExamplesHash. */
+export type DaySeal = z.infer<typeof daySeal>
+
+/**
+ * Examples by day on the artifact store, as Avro object container files that any Avro library reads:
+ *   archive/day=2026-11-24/examples-<partition>-<from>-<to>.avro, catalogue.avro, day.json
+ * A file is there whole or not at all, and its name says which offsets it holds, so a writer that starts again sees what is missing.
+ */
+export interface Archive {
+  /** Ranges of a day, by partition and offset; only what is durably there. */
+  ranges(day: string): Promise<readonly ArchivedRange[]>
+  days(): Promise<readonly string[]>
+  /** One past the last archived offset of each partition. */
+  through(): Promise<ReadonlyMap<number, number>>
+  /** Writes the examples of [from, to), all of one day. `values`: record values of the topic, in order; heartbeats are left out. */
+  write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void>
+  /**
+   * Avro bodies of every example of a day, file by file.
+   * @throws FreshetError FILE_INVALID where ranges overlap or leave a gap, or a file is damaged
+   */
+  read(day: string): AsyncIterable<readonly Buffer[]>
+  /** Items by id; a null item is withdrawn. */
+  writeCatalogue(day: string, entries: readonly CatalogueChange[]): Promise<void>
+  /** @throws FreshetError FILE_MISSING, FILE_INVALID */
+  readCatalogue(day: string): Promise<readonly CatalogueChange[]>
+  /** Fixes what the day holds. The files are read once. @throws FreshetError FILE_INVALID */
+  seal(day: string, ranges: readonly ArchivedRange[]): Promise<DaySeal>
+  /** Null while a day is open. @throws FreshetError FILE_INVALID */
+  readSeal(day: string): Promise<DaySeal | null>
+}
+
+export function openArchive(store: ArtifactStore): Archive {
+  return new StoredArchive(store)
+}
+
+/**
+ * A 128-bit hash of a set of examples that does not depend on their order: the sum, modulo 2^128, of the first 16 bytes of the SHA-256 of each
+ * example's Avro body, with its partition as four bytes in front, both big-endian.
+ */
+export class ExamplesHash {
+  #sum = 0n
+  #count = 0
+  readonly #partition = Buffer.alloc(4)
+
+  get count(): number {
+    return this.#count
+  }
+
+  add(partition: number, body: Buffer): void {
+    this.#partition.writeUInt32BE(partition)
+    const digest = createHash('sha256').update(this.#partition).update(body).digest()
+    this.#sum += (digest.readBigUInt64BE(0) << 64n) | digest.readBigUInt64BE(8)
+    this.#count++
+  }
+
+  /** 32 hex digits. */
+  digest(): string {
+    return BigInt.asUintN(128, this.#sum).toString(16).padStart(32, '0')
+  }
+}
+
+const folder = 'archive'
+const dayPattern = /^day=(\d{4}-\d{2}-\d{2})$/
+const filePattern = /^examples-(\d+)-(\d+)-(\d+)\.avro$/
+
+class StoredArchive implements Archive {
+  readonly #store: ArtifactStore
+
+  constructor(store: ArtifactStore) {
+    this.#store = store
+  }
+
+  async days(): Promise<readonly string[]> {
+    const names = await this.#store.list(folder)
+    return names.flatMap((name) => dayPattern.exec(name)?.[1] ?? [])
+  }
+
+  async ranges(day: string): Promise<readonly ArchivedRange[]> {
+    const found = (await this.#store.list(`${folder}/day=${day}`)).flatMap((name) => {
+      const match = filePattern.exec(name)
+      if (match === null) return []
+      const [partition, from, to] = match.slice(1).map(Number) as [number, number, number]
+      return [{ partition, from, to }]
+    })
+    // Of two that begin at one offset the longer comes first, and the other one lies inside it.
+    found.sort((a, b) => a.partition - b.partition || a.from - b.from || b.to - a.to)
+    return withoutContained(found)
+  }
+
+  async through(): Promise<ReadonlyMap<number, number>> {
+    const ends = new Map<number, number>()
+    for (const day of await this.days()) {
+      for (const { partition, to } of await this.ranges(day)) {
+        ends.set(partition, Math.max(to, ends.get(partition) ?? 0))
+      }
+    }
+    return ends
+  }
+
+  async write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void> {
+    const bodies = values.flatMap((value) => bodyOfExample(value) ?? [])
+    const metadata = {
+      'freshet.day': day,
+      'freshet.partition': String(range.partition),
+      'freshet.from': String(range.from),
+      'freshet.to': String(range.to),
+    }
+    await this.#store.put(nameOf(day, range), encodeContainer(example, bodies, metadata))
+  }
+
+  async *read(day: string): AsyncGenerator<readonly Buffer[]> {
+    const ranges = await this.ranges(day)
+    checkContiguous(day, ranges)
+    for (const one of ranges) yield await this.#readFile(day, one)
+  }
+
+  async writeCatalogue(day: string, entries: readonly CatalogueChange[]): Promise<void> {
+    await this.#store.put(catalogueOf(day), encodeCatalogueFile(entries))
+  }
+
+  async readCatalogue(day: string): Promise<readonly CatalogueChange[]> {
+    const name = catalogueOf(day)
+    return naming(name, decodeCatalogueFile)(await this.#store.get(name))
+  }
+
+  async seal(day: string, ranges: readonly ArchivedRange[]): Promise<DaySeal> {
+    checkContiguous(day, ranges)
+    const hash = new ExamplesHash()
+    for (const one of ranges) {
+      for (const body of await this.#readFile(day, one)) hash.add(one.partition, body)
+    }
+    const seal = { format: 1, day, ranges, examples: hash.count, hash: hash.digest() } as const
+    await this.#store.put(sealOf(day), [Buffer.from(`${JSON.stringify(seal, null, 2)}\n`)])
+    return seal
+  }
+
+  async readSeal(day: string): Promise<DaySeal | null> {
+    const name = sealOf(day)
+    if (!(await this.#store.exists(name))) return null
+    const bytes = await this.#store.get(name)
+    return naming(name, (text: Buffer) => {
+      const parsed = daySeal.safeParse(JSON.parse(text.toString()))
+      if (parsed.success) return parsed.data
+      throw new FreshetError('FILE_INVALID', z.prettifyError(parsed.error))
+    })(bytes)
+  }
+
+  async #readFile(day: string, one: ArchivedRange): Promise<Buffer[]> {
+    const name = nameOf(day, one)
+    const bytes = await this.#store.get(name)
+    return naming(name, () => [
+      ...openContainer(example, bytes).values((reader) => {
+        const start = reader.offset
+        passExample(reader)
+        return reader.bytes.subarray(start, reader.offset)
+      }),
+    ])(bytes)
+  }
+}
+
+/** A range that lies inside another was written by a process that did not know yet that it had been replaced: both hold the same. */
+function withoutContained(sorted: readonly ArchivedRange[]): ArchivedRange[] {
+  const kept: ArchivedRange[] = []
+  for (const one of sorted) {
+    const last = kept.at(-1)
+    if (last?.partition === one.partition && one.to <= last.to && one.from >= last.from) continue
+    kept.push(one)
+  }
+  return kept
+}
+
+function checkContiguous(day: string, ranges: readonly ArchivedRange[]): void {
+  for (const [i, { partition, from }] of ranges.entries()) {
+    const before = ranges[i - 1]
+    if (before?.partition !== partition || before.to === from) continue
+    const what = before.to < from ? 'leave a gap' : 'overlap'
+    throw new FreshetError(
+      'FILE_INVALID',
+      `${nameOf(day, before)} and ${nameOf(day, ranges[i]!)} ${what}: an example would be ${before.to < from ? 'lost' : 'trained twice'}`,
+    )
+  }
+}
+
+function naming<T>(name: string, read: (bytes: Buffer) => T): (bytes: Buffer) => T {
+  return (bytes) => {
+    try {
+      return read(bytes)
+    } catch (cause) {
+      throw new FreshetError('FILE_INVALID', `${name}: ${messageOf(cause)}`, { cause })
+    }
+  }
+}
+
+function nameOf(day: string, { partition, from, to }: ArchivedRange): string {
+  return `${folder}/day=${day}/examples-${partition}-${from}-${to}.avro`
+}
+
+function catalogueOf(day: string): string {
+  return `${folder}/day=${day}/catalogue.avro`
+}
+
+function sealOf(day: string): string {
+  return `${folder}/day=${day}/day.json`
+}
