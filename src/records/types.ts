@@ -190,7 +190,7 @@ export interface ControlDocument {
   readonly cuts: Readonly<Record<string, readonly number[]>>
   /** Day -> first offset of each items partition that the catalogue of that day does not know. */
   readonly catalogueCuts: Readonly<Record<string, readonly number[]>>
-  /** Also of generations that have left `kept` not long ago: their files are to go, and they must not come back. */
+  /** Also of generations that have left `kept`: their files are to go, and they must not come back. */
   readonly states: Readonly<Record<string, GenerationState>>
   /** When `live` went live, 0 for unknown. */
   readonly liveSinceMs: number

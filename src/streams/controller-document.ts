@@ -18,9 +18,6 @@ export const moves: Readonly<Record<GenerationState | 'none', readonly Generatio
   rejected: ['trained', 'live'],
 }
 
-/** Generations that are remembered after they have left `kept`. */
-export const forgottenMax = 50
-
 /** The document after `before`, with what follows from the changes: who stays, and what becomes of who does not. */
 export function nextDocument(
   before: ControlDocument,
@@ -50,12 +47,10 @@ function keptOf(document: ControlDocument, keep: number): readonly string[] {
   return document.kept.filter((generation) => needed.has(generation))
 }
 
+/** A generation that was forgotten could be reported as trained, and come back. */
 function statesOf({ states }: ControlDocument, kept: readonly string[]): ControlDocument['states'] {
-  const gone = Object.keys(states).filter((generation) => !kept.includes(generation))
-  const forgotten = new Set(gone.slice(0, Math.max(0, gone.length - forgottenMax)))
-  const left = Object.entries(states).filter(([generation]) => !forgotten.has(generation))
   return Object.fromEntries(
-    left.map(([generation, state]): [string, GenerationState] => [
+    Object.entries(states).map(([generation, state]): [string, GenerationState] => [
       generation,
       kept.includes(generation) || state === 'rejected' ? state : 'retired',
     ]),
