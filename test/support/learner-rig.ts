@@ -5,11 +5,18 @@ import type { Config } from '../../src/config/schema.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
-import { encodeControlDocument, encodeExample, encodeItem } from '../../src/records/codec.ts'
+import {
+  decodeReport,
+  encodeControlDocument,
+  encodeExample,
+  encodeExampleHeartbeat,
+  encodeItem,
+} from '../../src/records/codec.ts'
 import { partitionOf } from '../../src/records/partition.ts'
 import { topicNames } from '../../src/records/topics.ts'
 import type { TopicNames } from '../../src/records/topics.ts'
 import { noFeatures } from '../../src/records/types.ts'
+import type { ControlDocument, Report } from '../../src/records/types.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import {
@@ -65,8 +72,16 @@ export interface LearnerRig {
   items(count: number): Promise<void>
   /** Sends so many examples; returns their users. */
   examples(count: number): Promise<ReadonlySet<string>>
+  /** Says in every partition that event time has come to here. */
+  heartbeat(eventTimeMs: number): Promise<void>
+  /** Makes a generation of a full update, with rows of these users; its online training begins at the end of the topic as of now. */
+  fullGeneration(id: string, day: string, userIds: readonly string[]): Promise<number[]>
+  /** Publishes the next control document. */
+  control(changes: Partial<ControlDocument>): Promise<void>
+  /** Every report of learners of this kind, in order. */
+  reports(kind: string): Promise<Report[]>
   /** The tables computed again from the log of cuts; `dir`: another state folder. */
-  replayed(dir?: string): Promise<Learner>
+  replayed(dir?: string, id?: string): Promise<Learner>
 }
 
 export interface RunningLearner {
@@ -100,8 +115,13 @@ export async function learnerRig(
   onEnd(() => store.close())
   const producer = await kafka.producer()
   await writeGeneration(artifacts, bootstrapGeneration(generation, model, 3, 1_700_000_000_000))
-  const value = encodeControlDocument(firstDocument(generation, 0))
-  await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
+  let document = firstDocument(generation, 0)
+  const control = async (changes: Partial<ControlDocument>): Promise<void> => {
+    document = { ...document, ...changes, epoch: document.epoch + 1 }
+    const value = encodeControlDocument(document)
+    await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
+  }
+  await control({})
 
   const complaints: string[] = []
   const complain = (_: object, message: string): void => void complaints.push(message)
@@ -141,20 +161,53 @@ export async function learnerRig(
       return session
     },
     ...inputsOf(producer, topics),
-    replayed: async (dir = stateDir) => {
-      const loaded = await loadGeneration(artifacts, generation)
+    control,
+    reports: (kind) => reportsOf(kafka, topics.reports, kind),
+    fullGeneration: async (id, day, userIds) => {
+      const ends = (await kafka.offsets(topics.examples)).map(({ high }) => high)
+      const random = randomFrom(11)
+      const bootstrap = bootstrapGeneration(id, model, 5, 1_700_000_000_000)
+      await writeGeneration(artifacts, {
+        ...bootstrap,
+        ...{ kind: 'full', day, userIds, cuts: { examples: ends, items: [0, 0, 0] } },
+        userRows: Float32Array.from({ length: userIds.length * model.dim }, () => random() - 0.5),
+        userSeenMs: Float64Array.from(userIds, () => 1_700_000_000_000),
+        optimiser: {
+          ...bootstrap.optimiser,
+          userAccumulators: new Float32Array(userIds.length),
+        },
+      })
+      return ends
+    },
+    replayed: async (dir = stateDir, id = generation) => {
+      const loaded = await loadGeneration(artifacts, id)
       const engine = await openEngine('onnx').open(loaded.model, loaded.dense)
       onEnd(() => engine.close())
       const setup = { generation: loaded, engine, kafka, topics, log }
       return replayCutLog(
         { ...setup, options: learnerOptions(config.learner) },
-        learnerDir(dir, generation),
+        learnerDir(dir, id),
       )
     },
   }
 }
 
-function inputsOf(producer: Producer, topics: TopicNames): Pick<LearnerRig, 'items' | 'examples'> {
+async function reportsOf(kafka: KafkaClient, topic: string, wanted: string): Promise<Report[]> {
+  const found: Report[] = []
+  const [range] = await kafka.offsets(topic)
+  await kafka.readRange({ topic, partition: 0 }, range!.low, range!.high, ({ records }) => {
+    for (const { value } of records) {
+      const report = decodeReport(value!)
+      if (report.role === 'learner' && report.kind === wanted) found.push(report)
+    }
+  })
+  return found
+}
+
+function inputsOf(
+  producer: Producer,
+  topics: TopicNames,
+): Pick<LearnerRig, 'items' | 'examples' | 'heartbeat'> {
   const random = randomFrom(7)
   let sent = 0
   return {
@@ -165,6 +218,13 @@ function inputsOf(producer: Producer, topics: TopicNames): Pick<LearnerRig, 'ite
           const item = { itemId: `i${i}`, title: `Item ${i}`, createdAtMs: 1_000, features }
           const value = encodeItem(item)
           return { topic: topics.items, key: item.itemId, value, timestampMs: Date.now() }
+        }),
+      ),
+    heartbeat: (eventTimeMs) =>
+      producer.send(
+        Array.from({ length: partitions }, (_, partition) => {
+          const value = encodeExampleHeartbeat(eventTimeMs)
+          return { topic: topics.examples, key: null, value, partition, timestampMs: Date.now() }
         }),
       ),
     examples: async (count) => {

@@ -1,0 +1,146 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { Redis } from 'ioredis'
+import { expect, inject, onTestFinished, test, vi } from 'vitest'
+import { decodeOverride } from '../../src/records/codec.ts'
+import { partitionOf } from '../../src/records/partition.ts'
+import type { Lineage } from '../../src/records/reports.ts'
+import type { Learner } from '../../src/streams/learner.ts'
+import type { ProgressiveFigures } from '../../src/streams/learner-evaluation.ts'
+import { generation as first, learnerRig } from '../support/learner-rig.ts'
+import type { LearnerRig } from '../support/learner-rig.ts'
+
+const within = { timeout: 20_000, interval: 25 }
+const day = '2023-11-14'
+const second = 'full-2'
+const baseUsers = ['u1', 'u2', 'quiet-1', 'quiet-2', 'quiet-3', 'quiet-4']
+
+interface LearnedBody {
+  readonly lineages: readonly Lineage[]
+  readonly counters: { readonly examples: number }
+  readonly figures: ProgressiveFigures
+}
+
+async function learned(rig: LearnerRig): Promise<{ generation: string; body: LearnedBody }[]> {
+  const reports = await rig.reports('learned')
+  return reports.map(({ generation, body }) => ({
+    generation,
+    body: body as unknown as LearnedBody,
+  }))
+}
+
+/** Until a report says that these generations have learnt all there is, and no other is trained. */
+async function untilLearned(rig: LearnerRig, generations: readonly string[]): Promise<LearnedBody> {
+  const ends = await rig.kafka.offsets(rig.topics.examples)
+  return vi.waitFor(async () => {
+    const newest = (await learned(rig)).at(-1)
+    expect(newest).toBeDefined()
+    const { lineages } = newest!.body
+    expect(lineages.map(({ generation }) => generation).sort()).toEqual([...generations].sort())
+    for (const { isLoaded, learnedThrough } of lineages) {
+      expect(isLoaded).toBe(true)
+      expect(learnedThrough.map(({ offset }) => offset)).toEqual(ends.map(({ high }) => high))
+    }
+    return newest!.body
+  }, within)
+}
+
+async function untilVisible(rig: LearnerRig, generation: string): Promise<void> {
+  for (const { partition, high } of await rig.kafka.offsets(rig.topics.examples)) {
+    await vi.waitFor(async () => {
+      const read = await rig.store.read(generation, partition, 'nobody', 1_000)
+      expect(read.isLoaded).toBe(true)
+      expect(read.learnedThrough?.offset).toBe(high)
+    }, within)
+  }
+}
+
+/** Every row of the learner's table is what Redis holds of this generation, to the bit. */
+async function expectRowsInRedis(rig: LearnerRig, generation: string, learner: Learner) {
+  let count = 0
+  for (const { userId, ...row } of learner.users.all()) {
+    const partition = partitionOf(userId, rig.partitions)
+    expect((await rig.store.read(generation, partition, userId, 1_000)).row).toEqual(row)
+    count++
+  }
+  expect(count).toBe(learner.users.table.size)
+}
+
+/** Generation -> items that have an override, as a reader of the whole topic sees it. */
+async function overridden(rig: LearnerRig): Promise<Record<string, number>> {
+  const items = new Map<string, string>()
+  const [range] = await rig.kafka.offsets(rig.topics.overrides)
+  const topic = { topic: rig.topics.overrides, partition: 0 }
+  await rig.kafka.readRange(topic, range!.low, range!.high, ({ records }) => {
+    for (const { key, value } of records) {
+      const text = key!.toString()
+      if (value === null) items.delete(text)
+      else items.set(text, decodeOverride(value).generation)
+    }
+  })
+  const counts: Record<string, number> = {}
+  for (const id of items.values()) counts[id] = (counts[id] ?? 0) + 1
+  return counts
+}
+
+const keysOf = async (rig: LearnerRig, redis: Redis, generation: string): Promise<number> =>
+  (await redis.keys(`${rig.config.redis.keyPrefix}{${generation}:*`)).length
+
+test('a candidate catches up beside the live generation, goes live, is rolled back and let go of, and nothing of the other is touched', async () => {
+  const rig = await learnerRig(onTestFinished)
+  const redis = new Redis(inject('redisUrl'))
+  onTestFinished(() => void redis.disconnect())
+  await rig.items(50)
+  await rig.examples(300)
+  const learner = rig.start()
+  await untilLearned(rig, [first])
+
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  await rig.examples(200)
+  await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
+  const caughtUp = await untilLearned(rig, [first, second])
+  expect(caughtUp.counters.examples).toBe(500)
+  expect((await rig.replayed(rig.stateDir, second)).counters.examples).toBe(200)
+  const { row } = await rig.store.read(second, partitionOf('quiet-1', 3), 'quiet-1', 1_000)
+  expect(row).toMatchObject({ offset: -1, recentItems: [] })
+
+  await rig.control({ live: second, candidate: null, previous: first, liveSinceMs: Date.now() })
+  await rig.examples(100)
+  const switched = await untilLearned(rig, [first, second])
+  expect((await learned(rig)).at(-1)!.generation).toBe(second)
+  expect(switched.counters.examples).toBe(600)
+  expect(switched.figures.all.cases).toBeGreaterThan(caughtUp.figures.all.cases)
+  expect(switched.figures.popularity24h.cases).toBe(switched.figures.all.cases)
+
+  await rig.control({ live: first, previous: second, liveSinceMs: Date.now() })
+  await rig.examples(50)
+  const rolledBack = await untilLearned(rig, [first, second])
+  expect((await learned(rig)).at(-1)!.generation).toBe(first)
+  expect(rolledBack.counters.examples).toBe(650)
+  const before = await keysOf(rig, redis, first)
+  const replayed = await rig.replayed(rig.stateDir, second)
+  expect(replayed.counters.examples).toBe(350)
+  await untilVisible(rig, second)
+  await expectRowsInRedis(rig, second, replayed)
+
+  const overrides = await overridden(rig)
+  expect(overrides[second]).toBeGreaterThan(1)
+  await rig.control({ previous: null, kept: [first] })
+  await vi.waitFor(async () => expect(await rig.reports('released')).toHaveLength(1), within)
+  await vi.waitFor(() => {
+    expect(existsSync(path.join(rig.stateDir, 'learner', second))).toBe(false)
+  }, within)
+  expect(await keysOf(rig, redis, second)).toBe(0)
+  expect(await keysOf(rig, redis, first)).toBe(before)
+  expect(await overridden(rig)).toEqual({ [first]: overrides[first] })
+
+  await rig.examples(50)
+  expect((await untilLearned(rig, [first])).counters.examples).toBe(700)
+  await learner.stop()
+  const again = await rig.replayed()
+  expect(again.counters.examples).toBe(700)
+  await expectRowsInRedis(rig, first, again)
+  expect(rig.complaints).toEqual([])
+  const cases = (await learned(rig)).map(({ body }) => body.figures.all.cases)
+  expect(cases).toEqual(cases.toSorted((a, b) => a - b))
+}, 60_000)
