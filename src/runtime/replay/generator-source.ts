@@ -2,7 +2,7 @@ import type { Disturbance } from '../../streams/generator/disturb.ts'
 import type { Generator } from '../../streams/generator/generator.ts'
 import type { SourceEvent } from '../../streams/source-event.ts'
 import type { Clock } from '../ports.ts'
-import type { ReplayPosition, ReplaySource } from './source.ts'
+import { eventsIn, type ReplayPosition, type ReplaySource } from './source.ts'
 
 export interface GeneratorSourceOptions {
   readonly generator: Generator
@@ -15,6 +15,9 @@ export interface GeneratorSourceOptions {
 }
 
 const defaultSpanMs = 3_600_000
+const dayMs = 86_400_000
+/** A Monday. */
+const firstDayMs = Date.UTC(2026, 0, 5)
 
 /**
  * The generator as a source. A live one skips the time that nobody ran it: its users were there, but nobody was watching.
@@ -49,5 +52,29 @@ export function openGenerator(options: GeneratorSourceOptions): ReplaySource {
     events,
     shareDone: () =>
       isLive ? null : Math.min(1, Math.max(0, reachedMs - startMs) / Math.max(1, endMs - startMs)),
+  }
+}
+
+/**
+ * Whole UTC days of the generated world, always the same ones, and the clicks that the last pages still get on the day after. A
+ * restart makes the events again and passes over those that were sent.
+ */
+export function openGeneratedDays(generator: Generator, days: number): ReplaySource {
+  const { world } = generator
+  const endMs = firstDayMs + days * dayMs
+  let reachedMs = firstDayMs
+  return {
+    identity: `generator ${JSON.stringify(world.options)}, ${days} days`,
+    description: `${days} generated ${days === 1 ? 'day' : 'days'}, seed ${world.options.seed}`,
+    *events(after) {
+      let left = after === null ? 0 : eventsIn(after)
+      for (const event of generator.events({ fromMs: firstDayMs, untilMs: endMs })) {
+        reachedMs = event.eventTimeMs
+        if (left > 0) left--
+        else yield event
+      }
+      reachedMs = endMs
+    },
+    shareDone: () => Math.min(1, (reachedMs - firstDayMs) / (endMs - firstDayMs)),
   }
 }

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { openGenerator } from '../../../../src/runtime/replay/generator-source.ts'
+import {
+  openGeneratedDays,
+  openGenerator,
+} from '../../../../src/runtime/replay/generator-source.ts'
 import type { SourceEvent } from '../../../../src/streams/source-event.ts'
 import { hourMs, smallWorld, startMs } from '../../streams/generator/support.ts'
 import { eventsOf, positionAfter } from './support.ts'
@@ -55,4 +58,19 @@ test('a past source ends before now, clicks included, and goes on from its posit
   expect(rest.filter((event) => event.kind === 'impression' && ids.has(event.requestId))).toEqual(
     [],
   )
+})
+
+test('generated days are whole UTC days, the same whenever they are made, also from a position on', async () => {
+  const days = () => openGeneratedDays(smallWorld({ eventsPerSecond: 0.2, slotMs: 10 * 60_000 }), 2)
+  const source = days()
+  const events = await eventsOf(source)
+  const pages = events.filter((event) => event.kind === 'impression')
+  const dayOf = (timeMs: number) => new Date(timeMs).toISOString().slice(0, 10)
+  expect(new Set(pages.map(({ eventTimeMs }) => dayOf(eventTimeMs)))).toEqual(
+    new Set(['2026-01-05', '2026-01-06']),
+  )
+  expect(events.at(-1)!.eventTimeMs).toBeLessThan(Date.UTC(2026, 0, 7) + delayMaxMs)
+  expect(source.shareDone()).toBe(1)
+  const after = positionAfter(source, events.slice(0, 3_000))
+  expect(await eventsOf(days(), after)).toEqual(events.slice(3_000))
 })
