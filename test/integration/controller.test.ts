@@ -1,78 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { expect, inject, onTestFinished, test, vi } from 'vitest'
-import { configSchema } from '../../src/config/schema.ts'
-import { FreshetError } from '../../src/errors.ts'
-import { createMetrics } from '../../src/metrics/metrics.ts'
-import { decodeControlDocument, encodeControlDocument } from '../../src/records/codec.ts'
-import { topicNames } from '../../src/records/topics.ts'
-import type { ControlDocument } from '../../src/records/types.ts'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { encodeControlDocument } from '../../src/records/codec.ts'
 import { watchControl } from '../../src/runtime/control.ts'
-import { runController } from '../../src/runtime/controller.ts'
-import type { ControllerDeps } from '../../src/runtime/controller.ts'
-import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { listGenerations, loadGeneration } from '../../src/runtime/generation/generation.ts'
-import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
-import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
-import type { Logger } from '../../src/runtime/ports.ts'
 import { firstDocument } from '../../src/streams/controller.ts'
-import { silentLog, temporaryDir } from '../support/own-servers.ts'
-
-const within = { timeout: 15_000, interval: 50 }
-
-async function rig() {
-  const topicPrefix = `control-${randomUUID().slice(0, 8)}`
-  const config = configSchema.parse({ kafka: { brokers: inject('kafkaBrokers'), topicPrefix } })
-  const topics = topicNames(topicPrefix)
-  const kafka = createKafkaClient({ config: config.kafka, log: silentLog })
-  onTestFinished(() => kafka.close())
-  await kafka.createTopics(topicDefinitions(config))
-  const dir = await temporaryDir(onTestFinished)
-  const artifacts = openDirectoryStore(dir)
-
-  const start = async (instance: string, changes: Partial<ControllerDeps> = {}) => {
-    const ending = new AbortController()
-    const messages: string[] = []
-    const note = (_: object, message: string): void => void messages.push(message)
-    const log: Logger = { ...silentLog, info: note, warn: note, error: note }
-    let takeovers = 0
-    const deps = {
-      ...{ kafka, topics, config, artifacts, log, instance, metrics: createMetrics() },
-      clock: { nowMs: () => Date.now() },
-      signal: ending.signal,
-      onReady: () => takeovers++,
-      ...changes,
-    }
-    // As roles are run: one that fails for a reason that may pass is started again.
-    const run = async (): Promise<void> => {
-      try {
-        await runController(deps)
-      } catch (error) {
-        if (!(error instanceof FreshetError) || error.disposition !== 'retry') throw error
-        await run()
-      }
-    }
-    const running = run()
-    const stop = async () => {
-      ending.abort()
-      await running
-    }
-    onTestFinished(() => stop().catch(() => {}))
-    const ready = vi.waitFor(() => expect(takeovers).toBeGreaterThan(0), within)
-    await Promise.race([ready, running])
-    return { stop, messages, takeovers: () => takeovers }
-  }
-  const documents = async (topic: string): Promise<ControlDocument[]> => {
-    const found: ControlDocument[] = []
-    const [range] = await kafka.offsets(topic)
-    await kafka.readRange({ topic, partition: 0 }, 0, range!.high, ({ records }) => {
-      for (const { value } of records) found.push(decodeControlDocument(value!))
-    })
-    return found
-  }
-  return { config, topics, kafka, artifacts, dir, start, documents }
-}
+import { controllerRig as rig, within } from '../support/controller-rig.ts'
+import { silentLog } from '../support/own-servers.ts'
 
 test('without a document it makes a bootstrap generation and the first document, once', async () => {
   const { topics, artifacts, start, documents } = await rig()

@@ -45,7 +45,9 @@ test('whatever the order of the reports, the generation goes live last, through 
     const known = knownOf([])
     const documents = [first]
     // A pod that has verified it has seen its snapshot, so what the indexer says may come last.
-    const missing = new Set(reports.map(({ kind }) => kind).filter((kind) => kind !== 'indexed'))
+    const missing = new Set<string>(
+      reports.map(({ kind }) => kind).filter((kind) => kind !== 'indexed'),
+    )
     for (const report of order) {
       known.apply(report, nowMs)
       missing.delete(report.kind)
