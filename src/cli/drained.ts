@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { upstreamLags } from './lag.ts'
-import type { LearnedWatch } from './learned-watch.ts'
+import type { ReportWatch } from './report-watch.ts'
 import type { RoleContext } from './role-context.ts'
 
 const askMs = 250
@@ -12,16 +12,16 @@ const askMs = 250
  */
 export async function waitUntilDrained(
   { kafka, topics, config }: RoleContext,
-  learned: LearnedWatch,
+  reports: ReportWatch,
   signal: AbortSignal,
 ): Promise<void> {
   const { partitions } = config.kafka
   const upstreamLag = async (): Promise<number> =>
     (await upstreamLags(kafka, topics, config)).reduce((sum, { records }) => sum + records, 0)
   while (!signal.aborted) {
-    const before = learned.newest
+    const before = reports.learned
     if (before !== null && before.lag <= partitions && (await upstreamLag()) === 0) {
-      const after = await learned.next(signal)
+      const after = await reports.nextLearned(signal)
       if (
         after !== null &&
         after.lag <= partitions &&

@@ -10,6 +10,17 @@ export interface StatusInput {
   readonly replay: ReplayProgress | null
   readonly input: string
   readonly metricsUrl: string | null
+  readonly daily: DailyStatus
+}
+
+/** The daily loop as people see it. */
+export interface DailyStatus {
+  /** Since the start of this process. */
+  readonly switches: number
+  /** Full update under way, of this day and so far in [0, 1]; null: none. */
+  readonly training: { readonly day: string; readonly share: number } | null
+  /** What the candidate waits for; empty without one. */
+  readonly waitsFor: readonly string[]
 }
 
 /** The block that is drawn over and over on a terminal. */
@@ -27,6 +38,7 @@ export function statusBlock(input: StatusInput): string[] {
     `delay p50/p99  ${delays.join('   ')}   (since arrival)`,
     `recall         @50 ${share(figures.recallAt50)}   @100 ${share(figures.recallAt100)}   (each click scored before it is learned)`,
     `dead letters   ${count(figures.deadLetters)}${reasons(figures)}   duplicates ${count(figures.duplicates)}`,
+    `days           ${dailyOf(input.daily)}`,
     `serving        generation ${figures.generation ?? 'none yet'}, override set ${figures.overrideSequence}`,
     ...(input.metricsUrl === null ? [] : [`metrics        ${input.metricsUrl}/metrics`]),
   ]
@@ -44,8 +56,17 @@ export function statusLine(input: StatusInput): string {
     `recall@50 ${share(figures.recallAt50)} @100 ${share(figures.recallAt100)}`,
     `dead letters ${figures.deadLetters}${reasons(figures)}`,
     `generation ${figures.generation ?? 'none'} set ${figures.overrideSequence}`,
+    ...(input.daily.switches === 0 ? [] : [`switches ${input.daily.switches}`]),
     ...(replay === null ? [] : [`input${progressOf(replay)}`]),
   ].join(' | ')
+}
+
+function dailyOf({ switches, training, waitsFor }: DailyStatus): string {
+  const switched = `${count(switches)} ${switches === 1 ? 'switch' : 'switches'}`
+  if (training !== null) {
+    return `${switched}   full update of ${training.day}, ${Math.round(training.share * 100)} %`
+  }
+  return waitsFor.length === 0 ? switched : `${switched}   the candidate waits: ${waitsFor[0]!}`
 }
 
 function rates({ figures, before, elapsedMs }: StatusInput): { events: number; examples: number } {

@@ -7,23 +7,24 @@ import { ratingsFile } from '../runtime/replay/movietweetings-files.ts'
 import { readConfigFile } from './options.ts'
 
 /** What kind of input a folder was started with, which decides the model. */
-export type Profile = 'generator' | 'movietweetings' | 'jsonl'
+export type Profile = 'generator' | 'days' | 'movietweetings' | 'jsonl'
 
-export function profileOf(events: string | undefined): Profile {
-  if (events === undefined) return 'generator'
+export function profileOf(events: string): Profile {
   return existsSync(join(events, ratingsFile)) ? 'movietweetings' : 'jsonl'
 }
 
 /** The configuration that comes with a kind of input; JSON lines of one's own come with one's own. */
 export function profileConfig(profile: Profile): readonly ConfigText[] {
   if (profile === 'jsonl') return []
-  return [readConfigFile(fileURLToPath(new URL(`../../config/${profile}.yaml`, import.meta.url)))]
+  const name = profile === 'days' ? 'generator' : profile
+  return [readConfigFile(fileURLToPath(new URL(`../../config/${name}.yaml`, import.meta.url)))]
 }
 
 const file = '.freshet/data/profile'
 
 /**
- * A generation keeps the model it was made with, so topics and rows of one kind of input are of no use to another.
+ * A generation keeps the model it was made with, and time does not go back, so topics and rows of one kind of input are of no use to
+ * another.
  * @throws FreshetError USAGE_INVALID where this folder was started with another
  */
 export function claimProfile(profile: Profile): void {
@@ -31,7 +32,7 @@ export function claimProfile(profile: Profile): void {
   if (before !== profile) {
     throw new FreshetError(
       'USAGE_INVALID',
-      `this folder holds a run with ${before} input, which has another model than ${profile}; npx freshet reset forgets it`,
+      `this folder holds a run with ${before} input, which does not go together with ${profile} input; npx freshet reset forgets it`,
     )
   }
   mkdirSync(dirname(file), { recursive: true })

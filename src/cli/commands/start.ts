@@ -4,7 +4,8 @@ import { addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts
 export interface StartOptions extends CommonOptions {
   readonly events?: string
   readonly speed?: number | 'max'
-  readonly rate: number
+  readonly rate?: number
+  readonly days?: number
   readonly exit?: boolean
   readonly report?: string
 }
@@ -20,14 +21,18 @@ export function addStartCommand(program: Command): void {
     )
     .option(
       '--speed <n|max>',
-      'seconds of event time per second (default: 1 for generated users, max for files)',
+      'seconds of event time per second; max: every day waits for its generation (default: 1 for generated users, max for files and --days)',
       parseSpeed,
     )
     .option(
       '--rate <n>',
-      'generated impressions and clicks per second of event time',
+      'generated impressions and clicks per second of event time (default: 500, with --days 1)',
       wholeNumber(1, '--rate'),
-      500,
+    )
+    .option(
+      '--days <n>',
+      'generate so many whole days, always the same, instead of what happens now',
+      wholeNumber(1, '--days'),
     )
     .option('--exit', 'stop once the last event is visible')
     .option('--report <file>', 'write the final figures as JSON')

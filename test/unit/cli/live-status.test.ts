@@ -22,7 +22,14 @@ const some = await figuresAfter((metrics) => {
   metrics.generationInfo.set({ role: 'recall', generation: 'g1' }, 1)
   for (let i = 0; i < 100; i++) metrics.stageDelay.observe({ stage: 'visible' }, 0.25)
 })
-const base = { before: nothing, elapsedMs: 2_000, replay: null, input: 'test', metricsUrl: null }
+const base = {
+  before: nothing,
+  elapsedMs: 2_000,
+  replay: null,
+  input: 'test',
+  metricsUrl: null,
+  daily: { switches: 0, training: null, waitsFor: [] },
+}
 
 test('figures come from the metrics of the process', () => {
   expect(some).toMatchObject({
@@ -52,6 +59,20 @@ test('the block shows rates since the last time, delays by stage, reasons and th
     'generation g1, override set 7',
   ])
     expect(block).toContain(part)
+})
+
+test.each([
+  [{ switches: 0, training: null, waitsFor: [] }, /days +0 switches$/m],
+  [
+    { switches: 1, training: null, waitsFor: ['no pod', 'no rows'] },
+    /1 switch +the candidate waits: no pod$/m,
+  ],
+  [
+    { switches: 2, training: { day: '2026-01-05', share: 0.421 }, waitsFor: ['no pod'] },
+    /2 switches +full update of 2026-01-05, 42 %$/m,
+  ],
+])('the daily loop: %j', (daily, line) => {
+  expect(statusBlock({ ...base, figures: some, daily }).join('\n')).toMatch(line)
 })
 
 test('before anything is known the line says so, and a replay shows how far it is', () => {

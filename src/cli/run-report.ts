@@ -1,0 +1,67 @@
+import { writeFile } from 'node:fs/promises'
+import { FreshetError, messageOf } from '../errors.ts'
+import type { RecallFigures } from '../model/evaluation.ts'
+import type { FullUpdateFacts } from './day-turns.ts'
+import type { Figures } from './figures.ts'
+import type { Learned } from './report-watch.ts'
+
+export interface RunFacts {
+  readonly input: string
+  readonly figures: Figures
+  readonly learned: Learned | null
+  readonly fullUpdates: readonly FullUpdateFacts[]
+  readonly switches: number
+  readonly wallSeconds: number
+}
+
+/** The report of a run as JSON. @throws FreshetError FILE_INVALID */
+export async function writeReport(file: string, facts: RunFacts): Promise<void> {
+  await writeFile(file, `${JSON.stringify(reportOf(facts), null, 2)}\n`).catch((cause: unknown) => {
+    throw new FreshetError(
+      'FILE_INVALID',
+      `cannot write the report to ${file}: ${messageOf(cause)}`,
+      { cause },
+    )
+  })
+}
+
+function reportOf({ input, figures, learned, fullUpdates, switches, wallSeconds }: RunFacts) {
+  const { visible } = figures.delays
+  return {
+    input,
+    events: figures.impressions + figures.clicks,
+    impressions: figures.impressions,
+    clicks: figures.clicks,
+    examples: figures.examples,
+    learned: figures.learned,
+    deadLetters: figures.deadLetters,
+    deadLettersByReason: figures.deadLettersByReason,
+    duplicates: figures.duplicates,
+    // Over every click of the run; the live status shows the newest few thousand.
+    scoredClicks: learned?.figures.all.cases ?? 0,
+    recallAt50: shareOf(learned?.figures.all, 'hitsAt50'),
+    recallAt100: shareOf(learned?.figures.all, 'hitsAt100'),
+    popularity24hRecallAt50: shareOf(learned?.figures.popularity24h, 'hitsAt50'),
+    generations: fullUpdates.length,
+    switches,
+    fullUpdateSeconds: round(fullUpdates.reduce((sum, { seconds }) => sum + seconds, 0)),
+    fullUpdates,
+    visibleDelayP50Ms: visible.p50Ms,
+    visibleDelayP99Ms: visible.p99Ms,
+    delays: figures.delays,
+    generation: figures.generation,
+    overrideSequence: figures.overrideSequence,
+    wallSeconds,
+  }
+}
+
+function shareOf(
+  figures: RecallFigures | undefined,
+  sum: 'hitsAt50' | 'hitsAt100' | 'reciprocalRanks',
+): number | null {
+  return figures === undefined || figures.cases === 0 ? null : figures[sum] / figures.cases
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 100) / 100
+}
