@@ -40,4 +40,6 @@ export interface FrequencyState {
   readonly lastSeen: Float64Array
   /** [n] moving average of the examples between two that name the item, 0 for unknown */
   readonly gap: Float64Array
+  /** [n] gaps that the average has seen, up to the inverse of its rate */
+  readonly gaps: Float64Array
 }

@@ -14,7 +14,7 @@ export function withItems(
     optimiser: {
       ...optimiser,
       itemAccumulators: new Float32Array(itemIds.length),
-      frequency: { ...optimiser.frequency, lastSeen: unseen(), gap: unseen() },
+      frequency: { ...optimiser.frequency, lastSeen: unseen(), gap: unseen(), gaps: unseen() },
     },
   }
 }

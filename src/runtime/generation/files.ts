@@ -81,6 +81,8 @@ export function optimiserFile(
     .set('item.default_accumulator', scalar(optimiser.itemDefaultAccumulator))
     .set('frequency.last_seen', { shape: items, data: frequency.lastSeen })
     .set('frequency.gap', { shape: items, data: frequency.gap })
+    .set('frequency.gaps', { shape: items, data: frequency.gaps })
+    .set('frequency.gaps', { shape: items, data: frequency.gaps })
 }
 
 export function optimiserFileTensors(
@@ -102,6 +104,8 @@ export function optimiserFileTensors(
     { name: 'item.default_accumulator', shape: [1], dtype: 'F64' },
     { name: 'frequency.last_seen', shape: items, dtype: 'F64' },
     { name: 'frequency.gap', shape: items, dtype: 'F64' },
+    { name: 'frequency.gaps', shape: items, dtype: 'F64' },
+    { name: 'frequency.gaps', shape: items, dtype: 'F64' },
   ]
 }
 

@@ -138,10 +138,11 @@ function randomState(model: ModelSpec, seed: number): FullState {
     ...{ defaultRow, defaultAccumulator: 0, ids: [], rows: new Float32Array(0) },
     ...{ accumulators: new Float32Array(0), seenMs: new Float64Array(0) },
   })
+  const none = () => new Float64Array(0)
   return {
     ...{ model, dense, users: side(userDefaultRow), items: side(itemDefaultRow) },
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
-    frequency: { examples: 0, lastSeen: new Float64Array(0), gap: new Float64Array(0) },
+    frequency: { examples: 0, lastSeen: none(), gap: none(), gaps: none() },
   }
 }
 

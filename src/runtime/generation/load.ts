@@ -174,6 +174,8 @@ async function loadOptimiser(source: Source): Promise<{ optimiser: Optimiser }> 
       examples: lineage.examples,
       lastSeen: f64('frequency.last_seen'),
       gap: f64('frequency.gap'),
+      gaps: f64('frequency.gaps'),
+      gaps: f64('frequency.gaps'),
     },
   }
   return { optimiser }

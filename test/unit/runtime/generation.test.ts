@@ -69,6 +69,7 @@ function trained(): TrainableGeneration {
         examples: 40,
         lastSeen: Float64Array.of(39, 0),
         gap: Float64Array.of(2.5, 0),
+        gaps: Float64Array.of(1, 0),
       },
     },
   }

@@ -1,0 +1,140 @@
+import type { Config } from '../config/schema.ts'
+import { FreshetError, messageOf } from '../errors.ts'
+import { topicNames } from '../records/topics.ts'
+import type { ControlDocument } from '../records/types.ts'
+import { readControl } from '../runtime/control.ts'
+import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
+import { listGenerations, loadManifest } from '../runtime/generation/generation.ts'
+import type { GenerationManifest } from '../runtime/generation/manifest.ts'
+import { createKafkaClient } from '../runtime/kafka/client.ts'
+import { createLogger } from '../runtime/logger.ts'
+import type { GenerationsOptions } from './commands/generations.ts'
+import { table } from './bench/report.ts'
+import { effectiveConfig } from './options.ts'
+
+/** One generation, as `--json` prints it. */
+export interface ListedGeneration {
+  readonly id: string
+  /** null: the control document does not name it, or could not be read. */
+  readonly state: string | null
+  readonly bytes: number
+  /** null where the manifest cannot be read. */
+  readonly manifest: Omit<GenerationManifest, 'model' | 'files'> | null
+  readonly problem: string | null
+}
+
+const kafkaWithinMs = 3_000
+
+export async function listGenerationsCommand(options: GenerationsOptions): Promise<void> {
+  const config = effectiveConfig(options)
+  const [listed, control] = await Promise.all([listStored(config), controlOf(config)])
+  const generations = listed.map((one) => ({ ...one, state: stateOf(one.id, control.document) }))
+  if (options.json === true) {
+    const { document, problem } = control
+    const epoch = document?.epoch ?? null
+    process.stdout.write(`${JSON.stringify({ epoch, controlProblem: problem, generations })}\n`)
+    return
+  }
+  process.stdout.write(describe(generations, control, config.artifacts.dir))
+}
+
+async function listStored(config: Config): Promise<Omit<ListedGeneration, 'state'>[]> {
+  const store = openDirectoryStore(config.artifacts.dir)
+  const ids = await listGenerations(store)
+  const listed = await Promise.all(
+    ids.map(async (id) => {
+      const bytes = await store.bytes(`generations/${id}`)
+      try {
+        const { model: _, files: _f, ...manifest } = await loadManifest(store, id)
+        return { id, bytes, manifest, problem: null }
+      } catch (error) {
+        return { id, bytes, manifest: null, problem: messageOf(error) }
+      }
+    }),
+  )
+  return listed.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
+}
+
+/** Bootstrap generations first, then day by day, the one made last at the end. */
+function placeOf({ id, manifest }: Omit<ListedGeneration, 'state'>): string {
+  return `${manifest?.day ?? ''} ${manifest?.createdAt ?? ''} ${id}`
+}
+
+interface Control {
+  readonly document: ControlDocument | null
+  /** Why there is no document; null where there is one. */
+  readonly problem: string | null
+}
+
+async function controlOf({ kafka: config }: Config): Promise<Control> {
+  const log = createLogger({ level: 'silent', format: 'text', write: () => undefined })
+  const kafka = createKafkaClient({ config, log })
+  const deadline = new AbortController()
+  const unreachable = `Kafka at ${config.brokers.join(', ')} does not answer`
+  const timer = setTimeout(() => deadline.abort(), kafkaWithinMs)
+  try {
+    const late = new Promise<never>((_, reject) =>
+      deadline.signal.addEventListener('abort', () =>
+        reject(new FreshetError('TIMEOUT', unreachable)),
+      ),
+    )
+    const topic = topicNames(config.topicPrefix).control
+    const reading = kafka.waitUntilReachable(deadline.signal).then(async () => {
+      if (deadline.signal.aborted) throw new FreshetError('TIMEOUT', unreachable)
+      return (await kafka.topicExists(topic)) ? readControl(kafka, topic, log) : null
+    })
+    const document = await Promise.race([reading, late])
+    return { document, problem: document === null ? 'no controller has run yet' : null }
+  } catch (error) {
+    return { document: null, problem: messageOf(error) }
+  } finally {
+    clearTimeout(timer)
+    await kafka.close()
+  }
+}
+
+function stateOf(id: string, document: ControlDocument | null): string | null {
+  if (document === null) return null
+  if (document.live === id) return 'live'
+  if (document.candidate === id) return `candidate, ${document.states[id] ?? 'new'}`
+  const state = document.states[id] ?? null
+  return document.previous === id ? `previous${state === null ? '' : `, ${state}`}` : state
+}
+
+function describe(
+  generations: readonly ListedGeneration[],
+  { problem }: Control,
+  dir: string,
+): string {
+  if (generations.length === 0) {
+    return `there is no generation in ${dir} yet: the controller makes the first one when it starts\n`
+  }
+  const head = ['generation', 'day', 'state', 'examples', 'loss', 'gate', 'users', 'items', 'MB']
+  const lines = table([...head, 'from'], generations.map(rowOf))
+  const problems = generations.flatMap((one) => (one.problem === null ? [] : [one.problem]))
+  if (problem !== null) problems.push(`states are not known: ${problem}`)
+  return [...lines, ...problems.map((each) => `note: ${each}`), ''].join('\n')
+}
+
+function rowOf({ id, state, bytes, manifest }: ListedGeneration): string[] {
+  const size = (bytes / 1e6).toFixed(1)
+  if (manifest === null) return [id, '-', state ?? '-', '-', '-', 'unreadable', '-', '-', size, '-']
+  const { day, training, gate, counts, parent } = manifest
+  return [
+    ...[id, day ?? '-', state ?? '-'],
+    training === null ? '-' : training.examples.toLocaleString('en-US'),
+    training === null ? '-' : training.loss.toFixed(3),
+    gate === null ? '-' : gateText(gate),
+    counts.users.toLocaleString('en-US'),
+    counts.items.toLocaleString('en-US'),
+    size,
+    parent ?? '-',
+  ]
+}
+
+function gateText({ verdict, difference, interval }: NonNullable<GenerationManifest['gate']>) {
+  if (difference === null) return verdict
+  const signed = `${difference >= 0 ? '+' : ''}${difference.toFixed(3)}`
+  if (interval === null) return `${verdict} ${signed}`
+  return `${verdict} ${signed} ±${((interval[1] - interval[0]) / 2).toFixed(3)}`
+}
