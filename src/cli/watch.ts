@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '../config/schema.ts'
+import { decodeControlDocument, decodeReport } from '../records/codec.ts'
+import { partitionKey } from '../runtime/ports.ts'
+import type { Batch } from '../runtime/ports.ts'
+import type { ControllerOptions } from '../streams/controller-progress.ts'
+import type { Connected } from './connect.ts'
+import { Screen } from './screen.ts'
+import { stopSignal } from './stop-signal.ts'
+import { VisibleDelay } from './visible-delay.ts'
+import { WatchModel, type WatchEvent } from './watch-model.ts'
+import { eventLine, openingLine, watchBlock } from './watch-view.ts'
+
+export interface WatchOptions {
+  readonly json: boolean
+  /** Of the learner; null: not known. */
+  readonly metricsUrl: string | null
+}
+
+const drawMs = 500
+/** Documents before now that tell when the candidate got where it is. */
+const historyMax = 200
+
+/** Shows what happens to the generations, until Ctrl-C. */
+export async function watch(
+  config: Config,
+  { kafka, topics }: Connected,
+  options: WatchOptions,
+): Promise<void> {
+  const screen = new Screen(process.stdout)
+  const isBlock = screen.isInteractive && !options.json
+  const signal = stopSignal(() => undefined)
+  const model = new WatchModel(Date.now())
+  let isFollowing = false
+  const print = (events: readonly WatchEvent[]): void => {
+    if (!isFollowing) return
+    for (const event of events) screen.log(`${options.json ? jsonLine(event) : eventLine(event)}\n`)
+  }
+  const control = { topic: topics.controlHistory, partition: 0 }
+  const [ends] = await kafka.offsets(control.topic)
+  const from = Math.max(ends?.low ?? 0, (ends?.high ?? 0) - historyMax)
+  const documents = await kafka.tail({
+    topics: [control.topic],
+    from: new Map([[partitionKey(control), from]]),
+    onBatch: eachReadable(decodeControlDocument, (document, atMs) =>
+      print(model.onDocument(document, atMs)),
+    ),
+  })
+  await documents.caughtUp
+  isFollowing = true
+  if (!isBlock && !options.json) screen.log(`${openingLine(model.document)}\n`)
+  const reports = await kafka.tail({
+    topics: [topics.reports],
+    from: 'latest',
+    onBatch: eachReadable(decodeReport, (report) => print(model.onReport(report, Date.now()))),
+  })
+  const delay = options.metricsUrl === null ? null : new VisibleDelay(options.metricsUrl)
+  try {
+    while (!signal.aborted) {
+      const nowMs = Date.now()
+      print(model.onTick(nowMs))
+      const view = { model, nowMs, options: controllerOptions(config) }
+      if (isBlock) screen.draw(watchBlock({ ...view, delay: (await delay?.read()) ?? null }))
+      await sleep(drawMs, undefined, { signal }).catch(() => undefined)
+    }
+  } finally {
+    screen.end()
+    await documents.close()
+    await reports.close()
+  }
+}
+
+export function controllerOptions({ kafka, generations }: Config): ControllerOptions {
+  return { ...generations, partitions: kafka.partitions }
+}
+
+/** What cannot be read is not for people; the controller says so in its log. */
+function eachReadable<T>(
+  decode: (value: Buffer) => T,
+  use: (value: T, atMs: number) => void,
+): (batch: Batch) => void {
+  return ({ records }) => {
+    for (const { value, timestampMs } of records) {
+      try {
+        if (value !== null) use(decode(value), timestampMs)
+      } catch {
+        continue
+      }
+    }
+  }
+}
+
+function jsonLine({ atMs, ...event }: WatchEvent): string {
+  return JSON.stringify({ at: new Date(atMs).toISOString(), ...event })
+}
