@@ -4,6 +4,7 @@ import { groupName } from '../records/topics.ts'
 import { openEngine } from '../runtime/engines/index.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import { watchControl } from '../runtime/control.ts'
+import { runCompactor } from '../runtime/compactor.ts'
 import { runController } from '../runtime/controller.ts'
 import { runIndexer } from '../runtime/indexer.ts'
 import { runIngest } from '../runtime/ingest.ts'
@@ -21,6 +22,7 @@ import { stopSignal } from './stop-signal.ts'
 type Role = (context: RoleContext) => Promise<void>
 
 const roles: Readonly<Record<RoleName, Role>> = {
+  compactor,
   controller,
   indexer,
   ingest,
@@ -56,6 +58,15 @@ async function controller(context: RoleContext): Promise<void> {
   await runController({
     ...{ config, kafka, topics, metrics, log, clock, signal, instance, artifacts },
     onReady: () => context.health.set('controller', true, 'running'),
+  })
+}
+
+async function compactor(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal, instance } = context
+  await runCompactor({
+    ...{ config, kafka, topics, metrics, log, clock, signal, instance },
+    artifacts: openDirectoryStore(config.artifacts.dir),
+    onReady: () => context.health.set('compactor', true, 'running'),
   })
 }
 
@@ -143,7 +154,13 @@ export async function runRoles(context: RoleContext, names: readonly RoleName[])
 }
 
 /** Roles that have something to wait for before they are of use; the others work as soon as they run. */
-const saysWhenReady: ReadonlySet<RoleName> = new Set(['controller', 'indexer', 'learner', 'pod'])
+const saysWhenReady: ReadonlySet<RoleName> = new Set([
+  'compactor',
+  'controller',
+  'indexer',
+  'learner',
+  'pod',
+])
 
 const restartMinMs = 500
 const restartMaxMs = 10_000

@@ -69,7 +69,7 @@ export class DayFold {
     this.#decided = decided.at(-1)?.day ?? null
     this.#partitions = partitions.map(({ offset, starts }, partition) => ({
       position: offset,
-      starts: starts.filter(({ day }) => this.#decided === null || day > this.#decided),
+      starts: [...starts],
       cuts: decided
         .map(({ day, offsets }) => ({ day, offset: offsets[partition] ?? 0 }))
         .filter((cut) => cut.offset > offset),

@@ -7,6 +7,7 @@ const descriptions: Readonly<Record<RoleName, string>> = {
   joiner: 'role: join clicks with their impressions into training examples, exactly once',
   learner: 'role: apply online SGD to ID rows; publish user rows to Redis and item overrides',
   pod: 'role: answer recall requests',
+  compactor: 'role: archive examples by day; train a generation on every day that has ended',
   indexer: 'role: build the vector index of each generation and send it to the pods',
   controller: 'role: write the control document that says which generation is live',
 }

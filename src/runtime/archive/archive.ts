@@ -41,12 +41,16 @@ export interface Archive {
   /** Ranges of a day, by partition and offset; only what is durably there. */
   ranges(day: string): Promise<readonly ArchivedRange[]>
   days(): Promise<readonly string[]>
+  /** Every file of a day, also those whose range lies inside another's. */
+  files(day: string): Promise<readonly ArchivedRange[]>
+  /** Removes a file that another one, or the log, makes superfluous. */
+  remove(day: string, range: ArchivedRange): Promise<void>
   /** One past the last archived offset of each partition. */
   through(): Promise<ReadonlyMap<number, number>>
   /** Writes the examples of [from, to), all of one day. `values`: record values of the topic, in order; heartbeats are left out. */
   write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void>
   /**
-   * Avro bodies of every example of a day, file by file.
+   * Avro bodies of every example of a day, file by file; of a sealed day: of the files that were sealed.
    * @throws FreshetError FILE_INVALID where ranges overlap or leave a gap, or a file is damaged
    */
   read(day: string): AsyncIterable<readonly Buffer[]>
@@ -107,6 +111,10 @@ class StoredArchive implements Archive {
   }
 
   async ranges(day: string): Promise<readonly ArchivedRange[]> {
+    return withoutContained(await this.files(day))
+  }
+
+  async files(day: string): Promise<readonly ArchivedRange[]> {
     const found = (await this.#store.list(`${folder}/day=${day}`)).flatMap((name) => {
       const match = filePattern.exec(name)
       if (match === null) return []
@@ -114,8 +122,11 @@ class StoredArchive implements Archive {
       return [{ partition, from, to }]
     })
     // Of two that begin at one offset the longer comes first, and the other one lies inside it.
-    found.sort((a, b) => a.partition - b.partition || a.from - b.from || b.to - a.to)
-    return withoutContained(found)
+    return found.sort((a, b) => a.partition - b.partition || a.from - b.from || b.to - a.to)
+  }
+
+  async remove(day: string, range: ArchivedRange): Promise<void> {
+    await this.#store.remove(nameOf(day, range))
   }
 
   async through(): Promise<ReadonlyMap<number, number>> {
@@ -140,7 +151,7 @@ class StoredArchive implements Archive {
   }
 
   async *read(day: string): AsyncGenerator<readonly Buffer[]> {
-    const ranges = await this.ranges(day)
+    const ranges = (await this.readSeal(day))?.ranges ?? (await this.ranges(day))
     checkContiguous(day, ranges)
     for (const one of ranges) yield await this.#readFile(day, one)
   }

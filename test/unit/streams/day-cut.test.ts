@@ -172,18 +172,17 @@ function restarted(
   next: number[],
   random: SeededRandom,
 ): DayFold {
-  const decided = cuts.at(-1)!
+  const decided = cuts.at(-1)!.day
   const starts = logs.map((log, partition) => {
-    const archived = log.filter(({ offset }) => offset < decided.offsets[partition]!).length
-    next[partition] = random.between(archived, next[partition]!)
+    next[partition] = random.between(random.pick([0, next[partition]!]), next[partition]!)
     const begins = new Map<number, number>()
-    for (const { offset } of log.slice(archived, next[partition])) {
+    for (const { offset } of log.slice(0, next[partition])) {
       const day = days.get(`${partition}/${offset}`)
-      if (typeof day === 'number' && !begins.has(day)) begins.set(day, offset)
+      if (typeof day === 'number' && day > decided && !begins.has(day)) begins.set(day, offset)
     }
     const last = log[next[partition]! - 1]
     return {
-      offset: Math.max(decided.offsets[partition]!, last === undefined ? 0 : last.offset + 1),
+      offset: last === undefined ? (log[0]?.offset ?? 0) : last.offset + 1,
       starts: [...begins].map(([day, offset]) => ({ day, offset })),
     }
   })

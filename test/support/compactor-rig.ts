@@ -1,0 +1,254 @@
+import { randomUUID } from 'node:crypto'
+import { inject } from 'vitest'
+import { configSchema } from '../../src/config/schema.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { createMetrics } from '../../src/metrics/metrics.ts'
+import type { Metrics } from '../../src/metrics/metrics.ts'
+import {
+  decodeExample,
+  decodeReport,
+  encodeControlDocument,
+  encodeExample,
+  encodeExampleHeartbeat,
+  encodeItem,
+} from '../../src/records/codec.ts'
+import { bodyOfExample } from '../../src/records/example-codec.ts'
+import { topicNames } from '../../src/records/topics.ts'
+import type { TopicNames } from '../../src/records/topics.ts'
+import { noFeatures } from '../../src/records/types.ts'
+import type { ControlDocument, Report } from '../../src/records/types.ts'
+import { ExamplesHash, openArchive } from '../../src/runtime/archive/archive.ts'
+import type { Archive } from '../../src/runtime/archive/archive.ts'
+import { runCompactor } from '../../src/runtime/compactor.ts'
+import type { CompactorDeps } from '../../src/runtime/compactor.ts'
+import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
+import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generation/generation.ts'
+import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
+import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
+import type { KafkaClient, Logger, Producer } from '../../src/runtime/ports.ts'
+import { firstDocument } from '../../src/streams/controller.ts'
+import { dayNamed, dayOf } from '../../src/streams/day-cut.ts'
+import { silentLog, temporaryDir } from './own-servers.ts'
+import type { OnEnd } from './own-servers.ts'
+
+/** The generation that is live. */
+export const generation = 'g1'
+
+/** What one partition of examples gets, in order: examples and heartbeats by their event times (ISO 8601), or a value as it is. */
+export type Sent = string | { readonly heartbeat: string } | Buffer
+
+export interface CompactorRig {
+  readonly dir: string
+  readonly config: Config
+  readonly topics: TopicNames
+  readonly kafka: KafkaClient
+  readonly archive: Archive
+  readonly producer: Producer
+  /** Everything the compactors have reported, in order. */
+  readonly reports: readonly Report[]
+  /** Messages logged as warnings or errors, of all compactors. */
+  readonly complaints: string[]
+  start(changes?: Partial<CompactorDeps>): RunningCompactor
+  /** Sends to a partition of examples. */
+  send(partition: number, values: readonly Sent[]): Promise<void>
+  items(ids: readonly string[]): Promise<void>
+  /** Writes the control document that follows from the one before. */
+  control(changes: Partial<ControlDocument>): Promise<void>
+  /** Takes every cut that is reported into the control document, at once and only once, as the controller does. */
+  decideCuts(): Promise<void>
+  /** Cuts reported so far, each once, in order. */
+  cuts(): { day: string; examples: number[]; items: number[] }[]
+  document(): ControlDocument
+}
+
+export interface RunningCompactor {
+  readonly metrics: Metrics
+  stop(): Promise<void>
+}
+
+/** Topics of its own on the shared broker, a bootstrap generation that is live, and compactors on it. */
+export async function compactorRig(
+  onEnd: OnEnd,
+  options: { readonly partitions?: number; readonly settings?: object } = {},
+): Promise<CompactorRig> {
+  const { partitions = 3, settings = {} } = options
+  const topicPrefix = `compactor-${randomUUID().slice(0, 8)}`
+  const dir = await temporaryDir(onEnd)
+  const config = configSchema.parse({
+    stateDir: `${dir}/state`,
+    artifacts: { dir: `${dir}/artifacts` },
+    kafka: { brokers: inject('kafkaBrokers'), topicPrefix, partitions, heartbeatIntervalMs: 100 },
+    metrics: { enabled: false },
+    model: { dim: 8 },
+    ...settings,
+  })
+  const topics = topicNames(topicPrefix)
+  const kafka = createKafkaClient({ config: config.kafka, log: silentLog })
+  onEnd(() => kafka.close())
+  await kafka.createTopics(topicDefinitions(config))
+  const producer = await kafka.producer()
+  const artifacts = openDirectoryStore(config.artifacts.dir)
+  const { seed, engine: _, ...model } = config.model
+  await writeGeneration(artifacts, bootstrapGeneration(generation, model, seed, 1_700_000_000_000))
+
+  const complaints: string[] = []
+  const complain = (_: object, message: string): void => void complaints.push(message)
+  const log: Logger = { ...silentLog, warn: complain, error: complain, child: () => log }
+  const { reports, control, document, decideCuts } = await controlOf(onEnd, kafka, producer, topics)
+  await control({})
+  return {
+    ...{ dir, config, topics, kafka, producer, reports, complaints },
+    ...{ control, document, decideCuts },
+    archive: openArchive(artifacts),
+    start: (changes) => {
+      const ending = new AbortController()
+      const metrics = createMetrics()
+      const running = runCompactor({
+        ...{ kafka, artifacts, config, topics, metrics, log },
+        ...{ clock: { nowMs: () => Date.now() }, instance: 'compactor-0', signal: ending.signal },
+        ...changes,
+      })
+      running.catch((error: unknown) => complaints.push(`ended: ${String(error)}`))
+      const stop = async () => {
+        ending.abort()
+        await running
+      }
+      onEnd(() => stop().catch(() => {}))
+      return { metrics, stop }
+    },
+    send: (partition, values) =>
+      producer.send(
+        values.map((sent, i) => ({
+          ...{ topic: topics.examples, partition, key: `u${i}`, timestampMs: Date.now() },
+          value: valueOf(sent, partition),
+        })),
+      ),
+    items: (ids) =>
+      producer.send(
+        ids.map((itemId) => {
+          const item = { itemId, title: itemId, createdAtMs: 1_000, features: noFeatures }
+          const value = encodeItem(item)
+          return { topic: topics.items, key: itemId, value, timestampMs: Date.now() }
+        }),
+      ),
+    cuts: () => {
+      const bodies = reports.filter(({ kind }) => kind === 'cut').map(({ body }) => body)
+      const texts = new Set(bodies.map((body) => JSON.stringify(body)))
+      return [...texts].map(
+        (text) => JSON.parse(text) as { day: string; examples: number[]; items: number[] },
+      )
+    },
+  }
+}
+
+async function controlOf(onEnd: OnEnd, kafka: KafkaClient, producer: Producer, topics: TopicNames) {
+  const reports: Report[] = []
+  let document = firstDocument(generation, 0)
+  let isDeciding = false
+  const control = async (changes: Partial<ControlDocument>): Promise<void> => {
+    document = { ...document, ...changes, epoch: document.epoch + 1 }
+    const value = encodeControlDocument(document)
+    await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
+  }
+  const decide = async ({ kind, body }: Report): Promise<void> => {
+    const { day, examples, items } = body as { day: string; examples: number[]; items: number[] }
+    if (kind !== 'cut' || day in document.cuts) return
+    await control({
+      cuts: { ...document.cuts, [day]: examples },
+      catalogueCuts: { ...document.catalogueCuts, [day]: items },
+    })
+  }
+  const tail = await kafka.tail({
+    topics: [topics.reports],
+    from: 'earliest',
+    onBatch: async ({ records }) => {
+      for (const { value } of records) {
+        const report = decodeReport(value!)
+        reports.push(report)
+        if (isDeciding) await decide(report)
+      }
+    },
+  })
+  onEnd(() => tail.close())
+  const decideCuts = async (): Promise<void> => {
+    isDeciding = true
+    for (const report of [...reports]) await decide(report)
+  }
+  return { reports, control, decideCuts, document: () => document }
+}
+
+let sentExamples = 0
+
+function valueOf(sent: Sent, partition: number): Buffer {
+  if (Buffer.isBuffer(sent)) return sent
+  if (typeof sent === 'object') return encodeExampleHeartbeat(Date.parse(sent.heartbeat))
+  const eventTimeMs = Date.parse(sent)
+  return encodeExample({
+    ...{ kind: 'example', requestId: `r${sentExamples++}`, userId: `u${partition}`, eventTimeMs },
+    ...{ itemId: `i${sentExamples % 7}`, impressionTimeMs: eventTimeMs - 500, position: 0 },
+    ...{ weight: 1, scenario: 'home', hardNegatives: [], features: noFeatures },
+  })
+}
+
+export interface DayContent {
+  readonly examples: number
+  readonly hash: string
+}
+
+/** What the log holds of each day, by the cuts and nothing else. */
+export async function daysOfLog(
+  rig: CompactorRig,
+  cuts: ControlDocument['cuts'],
+): Promise<Record<string, DayContent>> {
+  const { kafka, topics } = rig
+  const days: Record<string, DayContent> = {}
+  const from = (await kafka.offsets(topics.examples)).map(({ low }) => low)
+  for (const day of Object.keys(cuts).sort()) {
+    const hash = new ExamplesHash()
+    for (const [partition, to] of cuts[day]!.entries()) {
+      const place = { topic: topics.examples, partition }
+      await kafka.readRange(place, from[partition]!, to, ({ records }) => {
+        for (const { value } of records) if (isExample(value)) hash.add(partition, bodyOf(value!))
+      })
+      from[partition] = to
+    }
+    days[day] = { examples: hash.count, hash: hash.digest() }
+  }
+  return days
+}
+
+function isExample(value: Buffer | null): boolean {
+  try {
+    return value !== null && decodeExample(value).kind === 'example'
+  } catch {
+    return false
+  }
+}
+
+function bodyOf(value: Buffer): Buffer {
+  return bodyOfExample(value)!
+}
+
+/** What the archive holds of each day. */
+export async function daysOfArchive(
+  { archive }: Pick<CompactorRig, 'archive'>,
+  days: readonly string[],
+): Promise<Record<string, DayContent>> {
+  const found: Record<string, DayContent> = {}
+  for (const day of days) {
+    const hash = new ExamplesHash()
+    const ranges = await archive.ranges(day)
+    let file = 0
+    for await (const bodies of archive.read(day)) {
+      for (const body of bodies) hash.add(ranges[file]!.partition, body)
+      file++
+    }
+    found[day] = { examples: hash.count, hash: hash.digest() }
+  }
+  return found
+}
+
+/** The day that a record sent with this time would have. */
+export function dayOfTime(time: string): number {
+  return dayOf(Date.parse(time)) ?? dayNamed('1970-01-01')
+}
