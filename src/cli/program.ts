@@ -10,6 +10,7 @@ import { addResetCommand } from './commands/reset.ts'
 import { addRoleCommands } from './commands/roles.ts'
 import { addStartCommand } from './commands/start.ts'
 import { addStatusCommand } from './commands/status.ts'
+import { addWatchCommand } from './commands/watch.ts'
 import { addBenchCommand } from './commands/bench.ts'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
@@ -42,6 +43,7 @@ export function buildProgram(): Command {
   addStartCommand(program)
   addRecallCommand(program)
   addStatusCommand(program)
+  addWatchCommand(program)
   addOperateCommands(program)
   addRecordCommands(program)
   addMapCommand(program)
