@@ -57,15 +57,27 @@ export function countRank(figures: RecallFigures, rank: number | null, items: nu
   if (items > 1) figures.areas += (items - rank) / (items - 1)
 }
 
-const windowMs = 24 * 3_600_000
-const refreshMs = 15 * 60_000
+export interface PopularityOptions {
+  /** Clicks of so long count: a multiple of `refreshMs`. */
+  readonly windowMs: number
+  /** The counts are taken at multiples of this, of what came before. */
+  readonly refreshMs: number
+}
+
+const dayMs = 86_400_000
+
+/** The baseline to beat. */
+export const popularity24h: PopularityOptions = { windowMs: dayMs, refreshMs: 15 * 60_000 }
+/** Of the last whole days, taken at midnight. */
+export const popularity7d: PopularityOptions = { windowMs: 7 * dayMs, refreshMs: dayMs }
 
 /**
- * The baseline to beat: items by clicks in the last 24 hours of event time, refreshed every 15 minutes. For reports only, so it counts in
- * a plain Map: it holds a day's distinct items.
+ * A baseline: items by clicks in a window of event time, refreshed now and then. For reports only, so it counts in a plain Map: it
+ * holds the window's distinct items.
  */
-export class Popularity24h {
-  /** Clicks per item of each 15 minutes that are still in the window, by number since the epoch. */
+export class Popularity {
+  readonly #options: PopularityOptions
+  /** Clicks per item of each `refreshMs` that are still in the window, by number since the epoch. */
   #intervals = new Map<number, Map<string, number>>()
   #current = -1
   /** As of the last refresh. */
@@ -73,10 +85,14 @@ export class Popularity24h {
   /** Ascending. */
   #sorted = new Float64Array(0)
 
+  constructor(options: PopularityOptions) {
+    this.#options = options
+  }
+
   observe(itemId: string, eventTimeMs: number): void {
-    const interval = Math.floor(eventTimeMs / refreshMs)
+    const interval = this.#intervalOf(eventTimeMs)
     if (interval > this.#current) this.#refresh(interval)
-    if (interval <= this.#current - windowMs / refreshMs) return
+    if (interval <= this.#current - this.#length) return
     const counts = this.#intervals.get(interval) ?? new Map<string, number>()
     counts.set(itemId, (counts.get(itemId) ?? 0) + 1)
     this.#intervals.set(interval, counts)
@@ -84,7 +100,7 @@ export class Popularity24h {
 
   /** Rank of an item as of the last refresh at or before `eventTimeMs`; null without clicks in the window. Call before `observe`. */
   rank(itemId: string, eventTimeMs: number, excluded: readonly string[]): number | null {
-    const interval = Math.floor(eventTimeMs / refreshMs)
+    const interval = this.#intervalOf(eventTimeMs)
     if (interval > this.#current) this.#refresh(interval)
     const own = this.#counts.get(itemId)
     if (own === undefined) return null
@@ -116,11 +132,20 @@ export class Popularity24h {
     this.#sorted = Float64Array.from(this.#counts.values()).sort()
   }
 
+  #intervalOf(eventTimeMs: number): number {
+    return Math.floor(eventTimeMs / this.#options.refreshMs)
+  }
+
+  /** Intervals in the window. */
+  get #length(): number {
+    return this.#options.windowMs / this.#options.refreshMs
+  }
+
   #refresh(interval: number): void {
     this.#current = interval
     this.#counts = new Map()
     for (const [number, counts] of this.#intervals) {
-      if (number < interval - windowMs / refreshMs) this.#intervals.delete(number)
+      if (number < interval - this.#length) this.#intervals.delete(number)
       else {
         for (const [itemId, count] of counts) {
           this.#counts.set(itemId, (this.#counts.get(itemId) ?? 0) + count)

@@ -212,7 +212,7 @@ function openFeeds(
   )
 }
 
-function baseOf(generation: Generation): LearnerBase {
+export function baseOf(generation: Generation): LearnerBase {
   const { userDefaultRow, itemDefaultRow, userIds, userRows, itemIds, itemRows } = generation
   const { userSeenMs, itemSeenMs, itemVectors } = generation
   return {

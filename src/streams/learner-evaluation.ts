@@ -1,6 +1,6 @@
 import type { TensorModel } from '../model/engine.ts'
 import type { PopularitySnapshot, RecallFigures } from '../model/evaluation.ts'
-import { countRank, newFigures, Popularity24h, rankOf } from '../model/evaluation.ts'
+import { countRank, newFigures, Popularity, popularity24h, rankOf } from '../model/evaluation.ts'
 import { hash32, mix32 } from '../model/hash.ts'
 import type { Example } from '../records/types.ts'
 import type { LearnerItems } from './learner-items.ts'
@@ -52,21 +52,27 @@ export class LearnerEvaluation {
   #examples: number
   /** By partition: everything below this offset has been looked at. */
   readonly #through: Map<number, number>
-  readonly #popularity = new Popularity24h()
+  readonly #popularity = new Popularity(popularity24h)
   readonly #users: LearnerUsers
   readonly #items: LearnerItems
   readonly #sample: number
+  readonly #onCase: (example: Example, recentItems: readonly string[]) => void
 
-  /** @param sample share of examples, chosen by hash */
+  /**
+   * @param sample share of examples, chosen by hash
+   * @param onCase told of each case, with what is left out, before its example counts towards any popularity
+   */
   constructor(
     users: LearnerUsers,
     items: LearnerItems,
     sample: number,
     snapshot: EvaluationSnapshot | null,
+    onCase: (example: Example, recentItems: readonly string[]) => void = () => {},
   ) {
     this.#users = users
     this.#items = items
     this.#sample = sample
+    this.#onCase = onCase
     this.figures = structuredClone(snapshot?.figures) ?? noFigures()
     this.#examples = snapshot?.examples ?? 0
     this.#through = new Map(snapshot?.through)
@@ -94,6 +100,7 @@ export class LearnerEvaluation {
         if (!recentItems.includes(itemId)) {
           const rankByPopularity = this.#popularity.rank(itemId, eventTimeMs, recentItems)
           cases.push({ place, example, recentItems, rankByPopularity })
+          this.#onCase(example, recentItems)
         }
       }
       // Example by example: the baseline is refreshed by event time, however long a batch lasts.

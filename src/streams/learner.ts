@@ -10,6 +10,7 @@ import type {
   ExampleRecord,
   LearnerBase,
   LearnerCounters,
+  LearnerOptions,
   LearnerSetup,
   LearnerSnapshot,
   LearnerSync,
@@ -137,7 +138,7 @@ export class Learner {
       const examples = records.filter(isExample)
       let cases = 0
       for (let from = 0; from < examples.length;) {
-        const batch = examples.slice(from, this.#batchEnd(examples, from))
+        const batch = examples.slice(from, batchEnd(examples, from, this.#setup.options))
         from += batch.length
         cases += await this.#applyBatch(cut.partition, batch, casesMax - cases)
       }
@@ -197,18 +198,6 @@ export class Learner {
       sweep: this.#sweep,
       counters: { ...this.counters },
     }
-  }
-
-  /** One past the last record that goes into one micro-batch with record `from`. */
-  #batchEnd(records: readonly OffsetExample[], from: number): number {
-    const { batchMax, batchSpanMs } = this.#setup.options
-    const startMs = records[from]!.record.eventTimeMs
-    let end = from + 1
-    while (end < records.length && end - from < batchMax) {
-      if (Math.abs(records[end]!.record.eventTimeMs - startMs) > batchSpanMs) break
-      end++
-    }
-    return end
   }
 
   async #applyBatch(
@@ -294,11 +283,26 @@ export class Learner {
   }
 }
 
-interface OffsetExample extends ExampleRecord {
+/** One past the last example that goes into one micro-batch with example `from`. */
+export function batchEnd(
+  examples: readonly OffsetExample[],
+  from: number,
+  { batchMax, batchSpanMs }: Pick<LearnerOptions, 'batchMax' | 'batchSpanMs'>,
+): number {
+  const startMs = examples[from]!.record.eventTimeMs
+  let end = from + 1
+  while (end < examples.length && end - from < batchMax) {
+    if (Math.abs(examples[end]!.record.eventTimeMs - startMs) > batchSpanMs) break
+    end++
+  }
+  return end
+}
+
+export interface OffsetExample extends ExampleRecord {
   readonly record: Example
 }
 
-function isExample(each: ExampleRecord): each is OffsetExample {
+export function isExample(each: ExampleRecord): each is OffsetExample {
   return each.record.kind === 'example'
 }
 

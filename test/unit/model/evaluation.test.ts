@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest'
-import { countRank, newFigures, Popularity24h, rankOf } from '../../../src/model/evaluation.ts'
+import {
+  countRank,
+  newFigures,
+  Popularity,
+  popularity24h,
+  popularity7d,
+  rankOf,
+} from '../../../src/model/evaluation.ts'
 
 const minuteMs = 60_000
 
@@ -25,7 +32,7 @@ test('figures count hits, reciprocal ranks and areas', () => {
 })
 
 test('popularity is that of the last 24 hours, as of the last quarter of an hour', () => {
-  const popularity = new Popularity24h()
+  const popularity = new Popularity(popularity24h)
   const start = 1_000 * 15 * minuteMs
   for (const item of ['a', 'a', 'a', 'b', 'c', 'd', 'd']) popularity.observe(item, start)
   expect(popularity.rank('a', start + 14 * minuteMs, [])).toBeNull()
@@ -40,10 +47,23 @@ test('popularity is that of the last 24 hours, as of the last quarter of an hour
   expect(popularity.rank('a', start + day + 15 * minuteMs, [])).toBeNull()
 })
 
+test('weekly popularity is that of the seven whole days before', () => {
+  const popularity = new Popularity(popularity7d)
+  const day = 24 * 60 * minuteMs
+  const noon = 1_000 * day + day / 2
+  for (const item of ['a', 'a', 'b']) popularity.observe(item, noon)
+  expect(popularity.rank('a', noon, [])).toBeNull()
+  const midnight = 1_001 * day
+  for (const timeMs of [midnight, noon + day, midnight + 7 * day - 1]) {
+    expect(popularity.rank('b', timeMs, [])).toBe(2)
+  }
+  expect(popularity.rank('b', midnight + 7 * day, [])).toBeNull()
+})
+
 test('a restored popularity ranks the same', () => {
-  const popularity = new Popularity24h()
+  const popularity = new Popularity(popularity24h)
   for (let i = 0; i < 500; i++) popularity.observe(`item${i % 17}`, i * 7 * minuteMs)
-  const restored = new Popularity24h()
+  const restored = new Popularity(popularity24h)
   restored.restore(structuredClone(popularity.snapshot()))
   for (const at of [500 * 7, 500 * 7 + 600]) {
     for (let i = 0; i < 17; i++) {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Random } from '../../../../src/model/hash.ts'
-import { Popularity24h } from '../../../../src/model/evaluation.ts'
+import { Popularity, popularity24h } from '../../../../src/model/evaluation.ts'
 import { createGenerator } from '../../../../src/streams/generator/generator.ts'
 import { OptimalRecall } from '../../../../src/streams/generator/optimum.ts'
 import {
@@ -135,7 +135,7 @@ test('popularity is skewed, boosted at birth and decays with age', () => {
 test('the optimum is within reach of nobody who only counts: it leaves 24 h popularity far behind', () => {
   const { world, events } = createGenerator({ eventsPerSecond: 30, slotMs: 60_000 })
   const optimum = new OptimalRecall(world)
-  const popularity = new Popularity24h()
+  const popularity = new Popularity(popularity24h)
   const shownMs = new Map<string, number>()
   let hits = 0
   for (const event of events({ fromMs: startMs, untilMs: startMs + hourMs })) {
