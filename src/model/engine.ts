@@ -8,6 +8,56 @@ import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 export interface TensorEngine {
   readonly name: string
   open(model: ModelSpec, dense: DenseParameters): Promise<TensorModel>
+  /** The full mode: everything trains. `dense` is read anew at every step, so its arrays are changed in place. */
+  openFull(model: ModelSpec, dense: DenseParameters): Promise<FullTensorModel>
+}
+
+export interface FullTensorModel {
+  step(input: FullStepInput): Promise<FullStepOutput>
+  close(): Promise<void>
+}
+
+/**
+ * Listwise step over candidates that are items of the batch and sampled ones, each once: for each of B examples a softmax over N items,
+ *   logit = cosine / temperature + (item is the example's own ? positiveBias[b] : itemBias[n]),   loss = -weight * log softmax[own]
+ */
+export interface FullStepInput {
+  readonly batch: number
+  readonly items: number
+  /** [B x d] */
+  readonly userRows: Float32Array
+  /** [B x F_user] */
+  readonly userFeatures: Float32Array
+  /** [N x d] */
+  readonly itemRows: Float32Array
+  /** [N x F_item] */
+  readonly itemFeatures: Float32Array
+  /** [B] place of the example's own item among the N */
+  readonly targets: Int32Array
+  /** [B] */
+  readonly positiveBias: Float32Array
+  /** [N] */
+  readonly itemBias: Float32Array
+  /** [B] */
+  readonly weights: Float32Array
+}
+
+/** Gradients of the SUM of the losses. The same input gives the same bytes. */
+export interface FullStepOutput {
+  /** [B], each already multiplied by its weight. */
+  readonly losses: Float32Array
+  /** Cosines [B x N], before the update. */
+  readonly scores: Float32Array
+  /** [B x d] */
+  readonly userRowGradients: Float32Array
+  /** [B x F_user] */
+  readonly userFeatureGradients: Float32Array
+  /** [N x d] */
+  readonly itemRowGradients: Float32Array
+  /** [N x F_item] */
+  readonly itemFeatureGradients: Float32Array
+  /** In the shapes of the parameters; without embeddings, whose gradients follow from those of the features. */
+  readonly dense: DenseParameters
 }
 
 export interface TensorModel {

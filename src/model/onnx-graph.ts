@@ -1,13 +1,7 @@
-import type { onnx } from 'onnx-proto'
-// A CommonJS module whose names Node cannot see: only its default export can be imported.
-import onnxProto from 'onnx-proto'
-import { lengthMin } from './oracle.ts'
-import type { DenseParameters, ModelSpec, Side, TowerParameters } from './spec.ts'
+import { GraphBuilder, integer } from './onnx-builder.ts'
+import { TowerBuilder } from './onnx-tower.ts'
+import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 import { featureWidth } from './spec.ts'
-
-/** `ir_version` 9 and opset 17: what onnxruntime 1.22 and later run, with all the operators used here. */
-const irVersion = 9
-const opset = 17
 
 /** Names of the step's inputs and outputs are those of StepInput and StepOutput. */
 export const stepOutputs = [
@@ -92,6 +86,51 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array 
   return graph.encode('step')
 }
 
+/** Outputs of the full step besides the gradients of the parameters, by `gradientName`. */
+export const fullStepOutputs = [
+  'losses',
+  'scores',
+  'userRowGradients',
+  'userFeatureGradients',
+  'itemRowGradients',
+  'itemFeatureGradients',
+] as const
+
+/**
+ * The full step of engine.ts with its backward pass down to rows, features and every dense parameter, which are inputs here. `targets` [B x 1] and
+ * `places` [1 x N] (0, 1, 2 ...) are floats, exact up to 2^24.
+ */
+export function fullStepGraph(model: ModelSpec): Uint8Array {
+  const graph = new GraphBuilder()
+  const user = new TowerBuilder(graph, 'user', model, null)
+  const item = new TowerBuilder(graph, 'item', model, null)
+  const users = user.forward(...towerInputs(graph, model, 'user', 'user', 'B'))
+  const items = item.forward(...towerInputs(graph, model, 'item', 'item', 'N'))
+  const targets = graph.input('targets', ['B', 1])
+  const places = graph.input('places', [1, 'N'])
+  const positiveBias = graph.input('positiveBias', ['B', 1])
+  const itemBias = graph.input('itemBias', [1, 'N'])
+  const weights = graph.input('weights', ['B', 1])
+
+  const sharpness = graph.scalar(1 / model.temperature)
+  const isTarget = graph.node('Equal', [targets, places])
+  const cosines = graph.node('Gemm', [users.vectors, items.vectors], [integer('transB', 1)])
+  const bias = graph.node('Where', [isTarget, positiveBias, itemBias])
+  const logits = graph.add(graph.mul(cosines, sharpness), bias)
+  const logShares = graph.node('LogSoftmax', [logits], [integer('axis', 1)])
+  const shares = graph.node('Softmax', [logits], [integer('axis', 1)])
+  const own = graph.rowSum(graph.node('Where', [isTarget, logShares, graph.scalar(0)]))
+  const byLogits = graph.node('Where', [isTarget, graph.sub(shares, graph.scalar(1)), shares])
+  const byCosines = graph.mul(byLogits, graph.mul(weights, sharpness))
+
+  graph.output('losses', graph.mul(weights, graph.node('Neg', [own])), ['B', 1])
+  graph.output('scores', cosines, ['B', 'N'])
+  user.fullBackward(users, graph.node('MatMul', [byCosines, items.vectors]), 'user', 'B')
+  const byItems = graph.node('Gemm', [byCosines, users.vectors], [integer('transA', 1)])
+  item.fullBackward(items, byItems, 'item', 'N')
+  return graph.encode('full-step')
+}
+
 function towerInputs(
   graph: GraphBuilder,
   model: ModelSpec,
@@ -102,206 +141,4 @@ function towerInputs(
   const width = featureWidth(model[side])
   const rows = graph.input(`${prefix}Rows`, [count, model.dim])
   return [rows, width > 0 ? graph.input(`${prefix}Features`, [count, width]) : null]
-}
-
-interface TowerValues {
-  readonly hidden: string
-  readonly lengths: string
-  readonly vectors: string
-}
-
-interface Transposes {
-  /** [d x hidden] */
-  readonly output: string
-  /** [hidden x d], of the part of the hidden weights that the ID row meets */
-  readonly row: string
-}
-
-/** One tower's arithmetic (spec.ts); its parameters are written once, however often it is used. */
-class TowerBuilder {
-  readonly #graph: GraphBuilder
-  readonly #projection: string
-  readonly #hiddenWeights: string
-  readonly #hiddenBias: string
-  readonly #outputWeights: string
-  readonly #outputBias: string
-  readonly #parameters: TowerParameters
-  readonly #dim: number
-  readonly #hidden: number
-  #transposes: Transposes | undefined
-
-  constructor(graph: GraphBuilder, side: Side, model: ModelSpec, parameters: TowerParameters) {
-    const { dim } = model
-    const { hidden } = model[side]
-    const width = featureWidth(model[side])
-    this.#graph = graph
-    this.#projection = width > 0 ? graph.constant(parameters.projection, [width, dim]) : ''
-    this.#hiddenWeights = graph.constant(parameters.hiddenWeights, [dim + width, hidden])
-    this.#hiddenBias = graph.constant(parameters.hiddenBias, [hidden])
-    this.#outputWeights = graph.constant(parameters.outputWeights, [hidden, dim])
-    this.#outputBias = graph.constant(parameters.outputBias, [dim])
-    this.#parameters = parameters
-    this.#dim = dim
-    this.#hidden = hidden
-  }
-
-  forward(rows: string, features: string | null): TowerValues {
-    const graph = this.#graph
-    const x =
-      features === null ? rows : graph.node('Concat', [rows, features], [integer('axis', 1)])
-    const hidden = graph.add(graph.node('MatMul', [x, this.#hiddenWeights]), this.#hiddenBias)
-    const bent = graph.node('MatMul', [graph.node('Relu', [hidden]), this.#outputWeights])
-    const direct =
-      features === null ? rows : graph.add(rows, graph.node('MatMul', [features, this.#projection]))
-    const y = graph.add(graph.add(direct, bent), this.#outputBias)
-    const length = graph.node('Sqrt', [graph.rowSum(graph.mul(y, y))])
-    const lengths = graph.node('Max', [length, graph.scalar(lengthMin)])
-    return { hidden, lengths, vectors: graph.node('Div', [y, lengths]) }
-  }
-
-  /** Gradient by the ID rows, given the one by the vectors. */
-  backward(forward: TowerValues, gradients: string): string {
-    const graph = this.#graph
-    const transposes = (this.#transposes ??= this.#transpose())
-    const along = graph.mul(forward.vectors, graph.rowSum(graph.mul(gradients, forward.vectors)))
-    const bySum = graph.node('Div', [graph.sub(gradients, along), forward.lengths])
-    const isActive = graph.node('Greater', [forward.hidden, graph.scalar(0)])
-    const byRelu = graph.node('MatMul', [bySum, transposes.output])
-    const byHidden = graph.node('Where', [isActive, byRelu, graph.scalar(0)])
-    return graph.add(bySum, graph.node('MatMul', [byHidden, transposes.row]))
-  }
-
-  #transpose(): Transposes {
-    const { hiddenWeights, outputWeights } = this.#parameters
-    const dim = this.#dim
-    const hidden = this.#hidden
-    const rowWeights = hiddenWeights.subarray(0, dim * hidden)
-    return {
-      output: this.#graph.constant(transposed(outputWeights, hidden, dim), [dim, hidden]),
-      row: this.#graph.constant(transposed(rowWeights, dim, hidden), [hidden, dim]),
-    }
-  }
-}
-
-/** Names values and collects nodes; every method returns the name of the value it made. */
-class GraphBuilder {
-  readonly #nodes: onnx.INodeProto[] = []
-  readonly #constants: onnx.ITensorProto[] = []
-  readonly #inputs: onnx.IValueInfoProto[] = []
-  readonly #outputs: onnx.IValueInfoProto[] = []
-  readonly #scalars = new Map<number, string>()
-
-  input(name: string, shape: readonly (string | number)[]): string {
-    this.#inputs.push(valueInfo(name, shape))
-    return name
-  }
-
-  output(name: string, value: string, shape: readonly (string | number)[]): void {
-    this.#nodes.push({ opType: 'Identity', input: [value], output: [name] })
-    this.#outputs.push(valueInfo(name, shape))
-  }
-
-  constant(values: Float32Array, dims: number[]): string {
-    const name = `constant${this.#constants.length}`
-    const rawData = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.#constants.push({
-      name,
-      dims,
-      dataType: onnxProto.onnx.TensorProto.DataType.FLOAT,
-      rawData,
-    })
-    return name
-  }
-
-  scalar(value: number): string {
-    const known = this.#scalars.get(value) ?? this.constant(Float32Array.of(value), [1])
-    this.#scalars.set(value, known)
-    return known
-  }
-
-  node(opType: string, input: string[], attribute: onnx.IAttributeProto[] = []): string {
-    const name = `value${this.#nodes.length}`
-    this.#nodes.push({ opType, input, output: [name], attribute })
-    return name
-  }
-
-  add(a: string, b: string): string {
-    return this.node('Add', [a, b])
-  }
-
-  sub(a: string, b: string): string {
-    return this.node('Sub', [a, b])
-  }
-
-  mul(a: string, b: string): string {
-    return this.node('Mul', [a, b])
-  }
-
-  /** [n x m] -> [n x 1] */
-  rowSum(value: string): string {
-    return this.node('ReduceSum', [value, this.#integers([1])], [integer('keepdims', 1)])
-  }
-
-  /** [n x (1 + m)] -> [n x 1] and [n x m] */
-  split(value: string): [string, string] {
-    return [this.#columns(value, 0, 1), this.#columns(value, 1, Number.MAX_SAFE_INTEGER)]
-  }
-
-  encode(name: string): Uint8Array {
-    return onnxProto.onnx.ModelProto.encode({
-      irVersion,
-      opsetImport: [{ domain: '', version: opset }],
-      producerName: 'freshet',
-      graph: {
-        name,
-        node: this.#nodes,
-        initializer: this.#constants,
-        input: this.#inputs,
-        output: this.#outputs,
-      },
-    }).finish()
-  }
-
-  #columns(value: string, from: number, to: number): string {
-    return this.node('Slice', [
-      value,
-      this.#integers([from]),
-      this.#integers([to]),
-      this.#integers([1]),
-    ])
-  }
-
-  #integers(values: number[]): string {
-    const name = `constant${this.#constants.length}`
-    this.#constants.push({
-      name,
-      dims: [values.length],
-      dataType: onnxProto.onnx.TensorProto.DataType.INT64,
-      int64Data: values,
-    })
-    return name
-  }
-}
-
-function valueInfo(name: string, shape: readonly (string | number)[]): onnx.IValueInfoProto {
-  const dim = shape.map((size) =>
-    typeof size === 'string' ? { dimParam: size } : { dimValue: size },
-  )
-  return {
-    name,
-    type: { tensorType: { elemType: onnxProto.onnx.TensorProto.DataType.FLOAT, shape: { dim } } },
-  }
-}
-
-function integer(name: string, i: number): onnx.IAttributeProto {
-  return { name, type: onnxProto.onnx.AttributeProto.AttributeType.INT, i }
-}
-
-/** [rows x columns] -> [columns x rows] */
-function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(rows * columns)
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) result[c * rows + r] = matrix[r * columns + c]!
-  }
-  return result
 }

@@ -1,21 +1,30 @@
-import type { StepInput, StepOutput, TensorEngine, TensorModel } from './engine.ts'
+import type {
+  FullStepInput,
+  FullStepOutput,
+  StepInput,
+  StepOutput,
+  TensorEngine,
+  TensorModel,
+} from './engine.ts'
 import { softmaxCrossEntropy } from './loss.ts'
-import type { DenseParameters, ModelSpec, Side, TowerParameters } from './spec.ts'
+import { addScaled, dot, dotAt, OracleTower } from './oracle-tower.ts'
+import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 import { featureWidth } from './spec.ts'
-
-/** A vector shorter than this is divided by this instead of by its length. */
-export const lengthMin = 1e-6
 
 /** The tensor engine written out in plain loops and double precision: slow, and what the others are held against. */
 export const oracleEngine: TensorEngine = {
   name: 'typescript',
   open: (model, dense) => Promise.resolve(oracleModel(model, dense)),
+  openFull: (model, dense) =>
+    Promise.resolve({
+      step: (input) => Promise.resolve(fullStep(model, dense, input)),
+      close: () => Promise.resolve(),
+    }),
 }
 
 function oracleModel(model: ModelSpec, dense: DenseParameters): TensorModel {
-  const user = new OracleTower(dense.user, model.dim, featureWidth(model.user), model.user.hidden)
-  const item = new OracleTower(dense.item, model.dim, featureWidth(model.item), model.item.hidden)
-  const towers: Record<Side, OracleTower> = { user, item }
+  const towers = towersOf(model, dense)
+  const { user, item } = towers
   return {
     vectors: (side, rows, features, count) =>
       Promise.resolve(Float32Array.from(towers[side].forward(rows, features, count).vectors)),
@@ -72,106 +81,49 @@ function step(
   }
 }
 
-interface Activations {
-  /** [count x hidden], before relu */
-  readonly hidden: Float64Array
-  /** [count] */
-  readonly lengths: Float64Array
-  /** [count x d] */
-  readonly vectors: Float64Array
-}
-
-class OracleTower {
-  readonly #parameters: TowerParameters
-  readonly #dim: number
-  readonly #features: number
-  readonly #hidden: number
-
-  constructor(parameters: TowerParameters, dim: number, features: number, hidden: number) {
-    this.#parameters = parameters
-    this.#dim = dim
-    this.#features = features
-    this.#hidden = hidden
-  }
-
-  forward(rows: Float32Array, features: Float32Array, count: number): Activations {
-    const { projection, hiddenWeights, hiddenBias, outputWeights, outputBias } = this.#parameters
-    const dim = this.#dim
-    const width = this.#features
-    const hidden = new Float64Array(count * this.#hidden)
-    const vectors = new Float64Array(count * dim)
-    const lengths = new Float64Array(count)
-    for (let n = 0; n < count; n++) {
-      const h = n * this.#hidden
-      const y = n * dim
-      addScaled(hidden, h, hiddenBias, 0, this.#hidden, 1)
-      addScaled(vectors, y, outputBias, 0, dim, 1)
-      addScaled(vectors, y, rows, n * dim, dim, 1)
-      for (let i = 0; i < dim; i++) {
-        addScaled(hidden, h, hiddenWeights, i * this.#hidden, this.#hidden, rows[n * dim + i]!)
-      }
-      for (let i = 0; i < width; i++) {
-        const value = features[n * width + i]!
-        addScaled(vectors, y, projection, i * dim, dim, value)
-        addScaled(hidden, h, hiddenWeights, (dim + i) * this.#hidden, this.#hidden, value)
-      }
-      for (let j = 0; j < this.#hidden; j++) {
-        addScaled(vectors, y, outputWeights, j * dim, dim, Math.max(0, hidden[h + j]!))
-      }
-      lengths[n] = Math.max(lengthMin, Math.sqrt(dotAt(vectors, y, vectors, y, dim)))
-      for (let i = 0; i < dim; i++) vectors[y + i]! /= lengths[n]!
+function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput): FullStepOutput {
+  const { batch, items: count, targets } = input
+  const { dim, temperature } = model
+  const { user, item } = towersOf(model, dense)
+  const users = user.forward(input.userRows, input.userFeatures, batch)
+  const items = item.forward(input.itemRows, input.itemFeatures, count)
+  const scores = dot(users.vectors, batch, items.vectors, count, dim)
+  // The own item first, as the loss wants it.
+  const logits = new Float64Array(count)
+  const losses = new Float32Array(batch)
+  const byUsers = new Float64Array(batch * dim)
+  const byItems = new Float64Array(count * dim)
+  for (let b = 0; b < batch; b++) {
+    const target = targets[b]!
+    const itemAt = (place: number) => (place === 0 ? target : place <= target ? place - 1 : place)
+    for (let place = 0; place < count; place++) {
+      const n = itemAt(place)
+      const bias = place === 0 ? input.positiveBias[b]! : input.itemBias[n]!
+      logits[place] = scores[b * count + n]! / temperature + bias
     }
-    return { hidden, lengths, vectors }
-  }
-
-  /** @param gradients of the loss by the vectors [count x d] @returns by the ID rows [count x d] */
-  backward(forward: Activations, gradients: Float64Array, count: number): Float32Array {
-    const { hiddenWeights, outputWeights } = this.#parameters
-    const dim = this.#dim
-    const byRow = new Float64Array(count * dim)
-    const bySum = new Float64Array(dim)
-    for (let n = 0; n < count; n++) {
-      const along = dotAt(forward.vectors, n * dim, gradients, n * dim, dim)
-      for (let i = 0; i < dim; i++) {
-        const across = gradients[n * dim + i]! - along * forward.vectors[n * dim + i]!
-        bySum[i] = across / forward.lengths[n]!
-      }
-      addScaled(byRow, n * dim, bySum, 0, dim, 1)
-      for (let j = 0; j < this.#hidden; j++) {
-        if (forward.hidden[n * this.#hidden + j]! <= 0) continue
-        const byHidden = dotAt(outputWeights, j * dim, bySum, 0, dim)
-        for (let i = 0; i < dim; i++) {
-          byRow[n * dim + i]! += byHidden * hiddenWeights[i * this.#hidden + j]!
-        }
-      }
+    const weight = input.weights[b]!
+    losses[b] = weight * softmaxCrossEntropy(logits, 0, count)
+    const scale = weight / temperature
+    for (let place = 0; place < count; place++) {
+      const n = itemAt(place)
+      addScaled(byUsers, b * dim, items.vectors, n * dim, dim, scale * logits[place]!)
+      addScaled(byItems, n * dim, users.vectors, b * dim, dim, scale * logits[place]!)
     }
-    return Float32Array.from(byRow)
+  }
+  const ofUsers = user.fullBackward(users, byUsers, input.userRows, input.userFeatures, batch)
+  const ofItems = item.fullBackward(items, byItems, input.itemRows, input.itemFeatures, count)
+  return {
+    ...{ losses, scores: Float32Array.from(scores) },
+    ...{ userRowGradients: ofUsers.rows, userFeatureGradients: ofUsers.features },
+    ...{ itemRowGradients: ofItems.rows, itemFeatureGradients: ofItems.features },
+    dense: { user: ofUsers.parameters, item: ofItems.parameters },
   }
 }
 
-type Floats = Float32Array | Float64Array
-
-function dot(a: Floats, aCount: number, b: Floats, bCount: number, dim: number): Float64Array {
-  const products = new Float64Array(aCount * bCount)
-  for (let i = 0; i < aCount; i++) {
-    for (let j = 0; j < bCount; j++) products[i * bCount + j] = dotAt(a, i * dim, b, j * dim, dim)
+function towersOf(model: ModelSpec, dense: DenseParameters): Record<Side, OracleTower> {
+  const { dim, user, item } = model
+  return {
+    user: new OracleTower(dense.user, dim, featureWidth(user), user.hidden),
+    item: new OracleTower(dense.item, dim, featureWidth(item), item.hidden),
   }
-  return products
-}
-
-function dotAt(a: Floats, aStart: number, b: Floats, bStart: number, dim: number): number {
-  let sum = 0
-  for (let i = 0; i < dim; i++) sum += a[aStart + i]! * b[bStart + i]!
-  return sum
-}
-
-function addScaled(
-  to: Float64Array,
-  toStart: number,
-  from: Floats,
-  fromStart: number,
-  count: number,
-  scale: number,
-): void {
-  for (let i = 0; i < count; i++) to[toStart + i]! += scale * from[fromStart + i]!
 }

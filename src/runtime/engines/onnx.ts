@@ -1,19 +1,21 @@
 import './no-telemetry.ts'
-import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { invariant } from '../../errors.ts'
+import { InferenceSession } from 'onnxruntime-node'
+import type { Tensor } from 'onnxruntime-node'
 import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../model/engine.ts'
 import { scoresGraph, stepGraph, stepOutputs, towerGraph } from '../../model/onnx-graph.ts'
 import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
-
-export interface OnnxOptions {
-  /** Threads inside one operator. Results are bit-equal for any number on one CPU. */
-  readonly threads: number
-}
+import { openFullModel } from './onnx-full.ts'
+import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
+import type { OnnxOptions } from './onnx-tensors.ts'
 
 /** onnxruntime on the CPU, running the graphs of model/onnx-graph.ts. */
 export function onnxEngine(options: OnnxOptions): TensorEngine {
-  return { name: 'onnx', open: (model, dense) => openModel(model, dense, options) }
+  return {
+    name: 'onnx',
+    open: (model, dense) => openModel(model, dense, options),
+    openFull: (model, dense) => openFullModel(model, dense, options),
+  }
 }
 
 async function openModel(
@@ -21,14 +23,7 @@ async function openModel(
   dense: DenseParameters,
   options: OnnxOptions,
 ): Promise<TensorModel> {
-  const open = (graph: Uint8Array) =>
-    InferenceSession.create(graph, {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: options.threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      logSeverityLevel: 3,
-    })
+  const open = (graph: Uint8Array) => InferenceSession.create(graph, sessionOptions(options))
   const towers: Record<Side, InferenceSession> = {
     user: await open(towerGraph(model, dense, 'user')),
     item: await open(towerGraph(model, dense, 'item')),
@@ -90,19 +85,4 @@ function stepOutput(results: InferenceSession.OnnxValueMapType): StepOutput {
       Float32Array,
     ]
   return { losses, positiveScores, userGradients, positiveGradients, negativeGradients }
-}
-
-/** A tensor over the first rows x columns floats of the caller's array: nothing is copied on this side. */
-function matrix(data: Float32Array, rows: number, columns: number): Tensor {
-  invariant(
-    data.length >= rows * columns,
-    `${data.length} floats are no ${rows} x ${columns} matrix`,
-  )
-  return new Tensor('float32', data.subarray(0, rows * columns), [rows, columns])
-}
-
-function floats(results: InferenceSession.OnnxValueMapType, name: string): Float32Array {
-  const data = results[name]?.data
-  invariant(data instanceof Float32Array, `onnxruntime returned no floats named ${name}`)
-  return data
 }

@@ -175,7 +175,6 @@ async function loadOptimiser(source: Source): Promise<{ optimiser: Optimiser }> 
       lastSeen: f64('frequency.last_seen'),
       gap: f64('frequency.gap'),
       gaps: f64('frequency.gaps'),
-      gaps: f64('frequency.gaps'),
     },
   }
   return { optimiser }

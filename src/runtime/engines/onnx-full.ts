@@ -1,0 +1,107 @@
+import './no-telemetry.ts'
+import { InferenceSession } from 'onnxruntime-node'
+import type { Tensor } from 'onnxruntime-node'
+import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
+import { fullStepGraph } from '../../model/onnx-graph.ts'
+import type { towerTensors } from '../../model/onnx-tower.ts';
+import { gradientName, parameterName } from '../../model/onnx-tower.ts'
+import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../model/spec.ts'
+import { featureWidth } from '../../model/spec.ts'
+import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
+import type { OnnxOptions } from './onnx-tensors.ts'
+
+const sides: readonly Side[] = ['user', 'item']
+const none = new Float32Array(0)
+
+/** The step that trains everything; the parameters go in with each call. */
+export async function openFullModel(
+  model: ModelSpec,
+  dense: DenseParameters,
+  options: OnnxOptions,
+): Promise<FullTensorModel> {
+  const session = await InferenceSession.create(fullStepGraph(model), sessionOptions(options))
+  let targets = new Float32Array(0)
+  let places = new Float32Array(0)
+  return {
+    async step(input) {
+      if (targets.length < input.batch) targets = new Float32Array(input.batch)
+      targets.set(input.targets.subarray(0, input.batch))
+      if (places.length < input.items)
+        places = Float32Array.from({ length: input.items }, (_, n) => n)
+      const feeds = { ...inputsOf(model, input, targets, places), ...parametersOf(model, dense) }
+      // All outputs are fetched: asking for some of them has returned values under the wrong name (onnxruntime #26865).
+      return outputOf(model, await session.run(feeds))
+    },
+    close: () => session.release(),
+  }
+}
+
+function inputsOf(
+  model: ModelSpec,
+  input: FullStepInput,
+  targets: Float32Array,
+  places: Float32Array,
+): Record<string, Tensor> {
+  const { batch, items } = input
+  const [userWidth, itemWidth] = [featureWidth(model.user), featureWidth(model.item)]
+  const feeds: Record<string, Tensor> = {
+    userRows: matrix(input.userRows, batch, model.dim),
+    itemRows: matrix(input.itemRows, items, model.dim),
+    targets: matrix(targets, batch, 1),
+    places: matrix(places, 1, items),
+    positiveBias: matrix(input.positiveBias, batch, 1),
+    itemBias: matrix(input.itemBias, 1, items),
+    weights: matrix(input.weights, batch, 1),
+  }
+  if (userWidth > 0) feeds['userFeatures'] = matrix(input.userFeatures, batch, userWidth)
+  if (itemWidth > 0) feeds['itemFeatures'] = matrix(input.itemFeatures, items, itemWidth)
+  return feeds
+}
+
+function parametersOf(model: ModelSpec, dense: DenseParameters): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {}
+  for (const side of sides) {
+    const { hidden } = model[side]
+    const width = featureWidth(model[side])
+    const feed = (tensor: (typeof towerTensors)[number], rows: number, columns?: number) => {
+      feeds[parameterName(side, tensor)] = matrix(dense[side][tensor], rows, columns)
+    }
+    if (width > 0) feed('projection', width, model.dim)
+    feed('hiddenWeights', model.dim + width, hidden)
+    feed('hiddenBias', hidden)
+    feed('outputWeights', hidden, model.dim)
+    feed('outputBias', model.dim)
+  }
+  return feeds
+}
+
+function outputOf(model: ModelSpec, results: InferenceSession.OnnxValueMapType): FullStepOutput {
+  const featuresOf = (side: Side) =>
+    featureWidth(model[side]) > 0 ? floats(results, `${side}FeatureGradients`) : none
+  return {
+    losses: floats(results, 'losses'),
+    scores: floats(results, 'scores'),
+    userRowGradients: floats(results, 'userRowGradients'),
+    userFeatureGradients: featuresOf('user'),
+    itemRowGradients: floats(results, 'itemRowGradients'),
+    itemFeatureGradients: featuresOf('item'),
+    dense: { user: gradientsOf(model, results, 'user'), item: gradientsOf(model, results, 'item') },
+  }
+}
+
+function gradientsOf(
+  model: ModelSpec,
+  results: InferenceSession.OnnxValueMapType,
+  side: Side,
+): TowerParameters {
+  const take = (tensor: (typeof towerTensors)[number]) =>
+    floats(results, gradientName(side, tensor))
+  return {
+    projection: featureWidth(model[side]) > 0 ? take('projection') : none,
+    hiddenWeights: take('hiddenWeights'),
+    hiddenBias: take('hiddenBias'),
+    outputWeights: take('outputWeights'),
+    outputBias: take('outputBias'),
+    embeddings: {},
+  }
+}

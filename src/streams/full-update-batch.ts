@@ -1,0 +1,166 @@
+import { hash32, mix32, Random } from '../model/hash.ts'
+import type { FullStepInput } from '../model/engine.ts'
+import type { EmbeddingTable } from '../model/embedding-table.ts'
+import type { StreamingFrequency } from '../model/frequency.ts'
+import { prepareFeatures, writePrepared } from '../model/prepared-features.ts'
+import type { PreparedFeatures } from '../model/prepared-features.ts'
+import type { DenseParameters, ModelSpec } from '../model/spec.ts'
+import { featureWidth } from '../model/spec.ts'
+import { grown } from '../model/typed-arrays.ts'
+import type { Example } from '../records/types.ts'
+import type { FullOptions } from './full-update.ts'
+import type { FullUpdateItems } from './full-update-items.ts'
+
+/** Heavier examples are taken for garbage, as in the learner. */
+const weightMax = 1e6
+
+/**
+ * One step's input, in buffers that are used again. Candidates are the distinct items of the batch and `negatives` draws from all items alike
+ * (mixed negative sampling, Yang et al. 2020). With the frequency p of an item, B of the batch and M draws among n items, it is expected
+ * B p + M / n times; a candidate that came m times stands for log(m / expected), which is what m equal rows would come to.
+ */
+export class FullUpdateBatch implements FullStepInput {
+  batch = 0
+  items = 0
+  readonly userRows: Float32Array
+  readonly userFeatures: Float32Array
+  readonly itemRows: Float32Array
+  readonly itemFeatures: Float32Array
+  readonly targets: Int32Array
+  readonly positiveBias: Float32Array
+  readonly itemBias: Float32Array
+  readonly weights: Float32Array
+  /** [B] slots whose rows train: 0 where the user was dropped */
+  readonly userSlots: Int32Array
+  /** [N] likewise */
+  readonly itemRowSlots: Int32Array
+  /** [B] and [N] slots of the ids themselves */
+  readonly userIdSlots: Int32Array
+  readonly itemSlots: Int32Array
+  readonly userPrepared: PreparedFeatures[] = []
+  readonly #counts: Int32Array
+  /** [slot] 1 + place among the candidates, 0 for none */
+  #places = new Int32Array(16)
+  readonly #model: ModelSpec
+  readonly #options: FullOptions
+
+  constructor(model: ModelSpec, options: FullOptions) {
+    const { batch, negatives } = options
+    const itemsMax = batch + negatives
+    this.#model = model
+    this.#options = options
+    this.userRows = new Float32Array(batch * model.dim)
+    this.userFeatures = new Float32Array(batch * featureWidth(model.user))
+    this.itemRows = new Float32Array(itemsMax * model.dim)
+    this.itemFeatures = new Float32Array(itemsMax * featureWidth(model.item))
+    this.targets = new Int32Array(batch)
+    this.positiveBias = new Float32Array(batch)
+    this.itemBias = new Float32Array(itemsMax)
+    this.weights = new Float32Array(batch)
+    this.userSlots = new Int32Array(batch)
+    this.userIdSlots = new Int32Array(batch)
+    this.itemSlots = new Int32Array(itemsMax)
+    this.itemRowSlots = new Int32Array(itemsMax)
+    this.#counts = new Int32Array(itemsMax)
+  }
+
+  /** Fills everything for these examples; false where none of them can be trained on. */
+  gather(
+    examples: readonly Example[],
+    users: EmbeddingTable,
+    items: FullUpdateItems,
+    dense: DenseParameters,
+  ): boolean {
+    const usable = examples.filter(({ weight }) => weight >= 0 && weight <= weightMax)
+    const random = seededBy(usable, this.#options.seed)
+    this.batch = usable.length
+    if (usable.length === 0) return false
+    this.#gatherUsers(usable, users, dense, random)
+    this.#gatherItems(usable, items, random)
+    this.#writeItems(items, dense, random)
+    return true
+  }
+
+  #gatherUsers(
+    examples: readonly Example[],
+    users: EmbeddingTable,
+    dense: DenseParameters,
+    random: Random,
+  ): void {
+    const { dim, user } = this.#model
+    const width = featureWidth(user)
+    examples.forEach((example, b) => {
+      const { userId, eventTimeMs, weight, features } = example
+      let slot = users.find(userId)
+      if (slot === 0) slot = users.insert(userId, eventTimeMs)
+      users.touch(slot, eventTimeMs)
+      const row = random.nextFloat() < this.#options.userDropout ? 0 : slot
+      this.userIdSlots[b] = slot
+      this.userSlots[b] = row
+      this.weights[b] = weight
+      users.copyRow(row, this.userRows, b * dim)
+      const prepared = prepareFeatures(user, dense.user, features, width)
+      this.userPrepared[b] = prepared
+      writePrepared(user, dense.user, prepared, this.userFeatures, b * width)
+    })
+  }
+
+  #gatherItems(examples: readonly Example[], items: FullUpdateItems, random: Random): void {
+    this.items = 0
+    examples.forEach(({ itemId, eventTimeMs }, b) => {
+      this.targets[b] = this.#candidate(items.sight(itemId, eventTimeMs))
+    })
+    for (let draw = 0; draw < this.#options.negatives && items.size > 0; draw++) {
+      this.#candidate(items.draw(random))
+    }
+  }
+
+  /** The item's place among the candidates; it came once more. */
+  #candidate(slot: number): number {
+    this.#places = grown(this.#places, slot + 1)
+    let place = this.#places[slot]! - 1
+    if (place < 0) {
+      place = this.items++
+      this.#places[slot] = place + 1
+      this.itemSlots[place] = slot
+      this.#counts[place] = 0
+    }
+    this.#counts[place]!++
+    return place
+  }
+
+  #writeItems(items: FullUpdateItems, dense: DenseParameters, random: Random): void {
+    const { dim, item } = this.#model
+    const width = featureWidth(item)
+    const { frequency, table } = items
+    const perItem = this.#options.negatives / Math.max(1, items.size)
+    for (let n = 0; n < this.items; n++) {
+      const slot = this.itemSlots[n]!
+      this.#places[slot] = 0
+      const isDropped = random.nextFloat() < this.#options.itemDropout
+      const row = isDropped ? 0 : items.rowOf(slot)
+      this.itemRowSlots[n] = row
+      table.copyRow(row, this.itemRows, n * dim)
+      writePrepared(item, dense.item, items.prepared(slot), this.itemFeatures, n * width)
+      this.itemBias[n] = Math.log(this.#counts[n]! / this.#expected(frequency, slot, perItem))
+    }
+    for (let b = 0; b < this.batch; b++) {
+      const slot = this.itemSlots[this.targets[b]!]!
+      this.positiveBias[b] = -Math.log(this.#expected(frequency, slot, perItem))
+    }
+  }
+
+  #expected(frequency: StreamingFrequency, slot: number, perItem: number): number {
+    return this.batch * frequency.probability(slot) + perItem
+  }
+}
+
+function seededBy(examples: readonly Example[], seed: number): Random {
+  let high = seed
+  let low = mix32(seed)
+  for (const { requestId, itemId } of examples) {
+    high = mix32(high ^ hash32(requestId))
+    low = mix32(low + hash32(itemId))
+  }
+  return new Random(high, low)
+}

@@ -1,0 +1,319 @@
+import { adam } from '../model/adam.ts'
+import type { EmbeddingTable } from '../model/embedding-table.ts'
+import type { FullStepOutput, FullTensorModel, TensorEngine } from '../model/engine.ts'
+import { Gate } from '../model/gate.ts'
+import type { GateFigures, GateOptions } from '../model/gate.ts'
+import { EmbeddingGradients, writePrepared } from '../model/prepared-features.ts'
+import { RowGradients } from '../model/sgd.ts'
+import type { DenseParameters, ModelSpec, Side } from '../model/spec.ts'
+import { featureWidth } from '../model/spec.ts'
+import type { Example } from '../records/types.ts'
+import { FullUpdateBatch } from './full-update-batch.ts'
+import { copyDense, trainedTensors } from './full-update-dense.ts'
+import { FullUpdateItems, openFrequency } from './full-update-items.ts'
+import { openTable, restoreTable, sideState, tableSnapshot } from './full-update-table.ts'
+import type { TableSnapshot } from './full-update-table.ts'
+import type { FrequencyState, FullState } from './full-update-types.ts'
+import { FullUpdateParent } from './full-update-parent.ts'
+import type { CatalogueChange } from './learner-types.ts'
+
+export interface FullOptions extends GateOptions {
+  /** Examples a step. */
+  readonly batch: number
+  /** Items drawn beside those of the batch. */
+  readonly negatives: number
+  /** Adam, of the dense parameters and feature embeddings. */
+  readonly learningRate: number
+  /** Row-wise Adagrad, of the ID rows. */
+  readonly rowLearningRate: number
+  readonly gradientNormMax: number
+  readonly rowNormMax: number
+  /** Share of examples whose user trains row 0. */
+  readonly userDropout: number
+  /** Share of candidates that stand in with row 0. */
+  readonly itemDropout: number
+  readonly frequencyRate: number
+  /** Number of the example from which on both generations are compared. */
+  readonly gateFrom: number
+  /** Rows without an example for so long are dropped, unless the catalogue has their item. */
+  readonly expireAfterMs: number
+  readonly seed: number
+}
+
+export interface FullFigures {
+  readonly steps: number
+  /** Mean loss an example, before its update. */
+  readonly loss: number
+  readonly gate: GateFigures
+}
+
+export interface FullResult {
+  readonly state: FullState
+  /** [n x d] of `state.items.ids`, L2-normalised */
+  readonly itemVectors: Float32Array
+  readonly figures: FullFigures
+}
+
+/** Everything between two batches; goes on, to the bit, with the same parent, catalogue and options. */
+export interface FullUpdateSnapshot {
+  readonly counters: Counters
+  readonly gate: readonly number[]
+  readonly dense: DenseParameters
+  readonly first: DenseParameters
+  readonly second: DenseParameters
+  readonly users: TableSnapshot
+  readonly items: TableSnapshot
+  readonly frequency: FrequencyState
+}
+
+interface Counters {
+  trained: number
+  steps: number
+  lossSum: number
+  lossCount: number
+  newestMs: number
+}
+
+export interface FullUpdateSetup {
+  readonly engine: TensorEngine
+  readonly parent: FullState
+  readonly catalogue: readonly CatalogueChange[]
+  readonly options: FullOptions
+}
+
+const sides: readonly Side[] = ['user', 'item']
+const vectorsPerCall = 1_024
+
+/**
+ * The full update without its surroundings: one pass over the examples of a day in the order given, which trains towers, feature embeddings, ID rows and
+ * row 0, from the parameters of the full generation before. What it starts from is never changed.
+ */
+export class FullUpdate {
+  readonly #setup: FullUpdateSetup
+  readonly #model: ModelSpec
+  readonly #dense: DenseParameters
+  readonly #first: DenseParameters
+  readonly #second: DenseParameters
+  readonly #users: EmbeddingTable
+  readonly #items: FullUpdateItems
+  readonly #tensors: FullTensorModel
+  readonly #parent: FullUpdateParent
+  readonly #batch: FullUpdateBatch
+  readonly #userGradients: RowGradients
+  readonly #itemGradients: RowGradients
+  readonly #embeddings: Record<Side, EmbeddingGradients>
+  readonly #gate: Gate
+  readonly #counters: Counters
+  #waiting: Example[] = []
+
+  static async open(setup: FullUpdateSetup, resume?: FullUpdateSnapshot): Promise<FullUpdate> {
+    const { engine, parent } = setup
+    const dense = copyDense(resume?.dense ?? parent.dense)
+    const tensors = await engine.openFull(parent.model, dense)
+    return new FullUpdate(setup, dense, tensors, resume)
+  }
+
+  private constructor(
+    setup: FullUpdateSetup,
+    dense: DenseParameters,
+    tensors: FullTensorModel,
+    resume?: FullUpdateSnapshot,
+  ) {
+    const { parent, options, catalogue } = setup
+    const { model } = parent
+    this.#setup = setup
+    this.#model = model
+    this.#dense = dense
+    this.#tensors = tensors
+    this.#first = copyDense(resume?.first ?? parent.adam.first)
+    this.#second = copyDense(resume?.second ?? parent.adam.second)
+    this.#users = resume === undefined ? openTable(parent.users) : restoreTable(resume.users)
+    const items = resume === undefined ? openTable(parent.items) : restoreTable(resume.items)
+    const frequency = openFrequency(resume?.frequency ?? parent.frequency, options.frequencyRate)
+    this.#items = new FullUpdateItems(model, dense, items, frequency, catalogue)
+    this.#parent = new FullUpdateParent(parent, setup.engine, options.batch + options.negatives)
+    this.#batch = new FullUpdateBatch(model, options)
+    this.#userGradients = new RowGradients(model.dim)
+    this.#itemGradients = new RowGradients(model.dim)
+    this.#embeddings = {
+      user: new EmbeddingGradients(model.user),
+      item: new EmbeddingGradients(model.item),
+    }
+    this.#gate = new Gate(resume?.gate)
+    const none = { trained: 0, steps: 0, lossSum: 0, lossCount: 0, newestMs: 0 }
+    this.#counters = { ...(resume?.counters ?? none) }
+  }
+
+  /** Examples that are part of the parameters; those that wait for a whole batch are not. */
+  get trained(): number {
+    return this.#counters.trained
+  }
+
+  get figures(): FullFigures {
+    const { steps, lossSum, lossCount } = this.#counters
+    const gate = this.#gate.judge(this.#setup.options)
+    return { steps, loss: lossSum / Math.max(1, lossCount), gate }
+  }
+
+  /** In the order of the day; batches are cut at multiples of their size, however the examples are handed over. */
+  async train(examples: readonly Example[]): Promise<void> {
+    const { batch } = this.#setup.options
+    this.#waiting = this.#waiting.concat(examples)
+    let from = 0
+    for (; from + batch <= this.#waiting.length; from += batch) {
+      await this.#step(this.#waiting.slice(from, from + batch))
+    }
+    this.#waiting = this.#waiting.slice(from)
+  }
+
+  /** A copy; `trained` says how many examples it has seen. */
+  snapshot(): FullUpdateSnapshot {
+    const { frequency, table } = this.#items
+    const slots = Array.from({ length: table.slotCount - 1 }, (_, i) => i + 1)
+    return {
+      counters: { ...this.#counters },
+      gate: this.#gate.sums,
+      dense: copyDense(this.#dense),
+      first: copyDense(this.#first),
+      second: copyDense(this.#second),
+      users: tableSnapshot(this.#users),
+      items: tableSnapshot(table),
+      frequency: { ...this.#items.frequencyState(slots), examples: frequency.examples },
+    }
+  }
+
+  /** Trains on what waits, and computes the vector of every item. */
+  async finish(): Promise<FullResult> {
+    if (this.#waiting.length > 0) await this.#step(this.#waiting)
+    this.#waiting = []
+    const { parent, options } = this.#setup
+    const beforeMs = this.#counters.newestMs - options.expireAfterMs
+    const userSlots: number[] = []
+    for (let slot = 1; slot < this.#users.slotCount; slot++) {
+      if (this.#users.timesMs[slot]! >= beforeMs) userSlots.push(slot)
+    }
+    const itemSlots = this.#items.finish(beforeMs)
+    const steps = parent.adam.steps + this.#counters.steps
+    return {
+      state: {
+        model: this.#model,
+        dense: this.#dense,
+        users: sideState(this.#users, userSlots),
+        items: sideState(this.#items.table, itemSlots),
+        adam: { steps, first: this.#first, second: this.#second },
+        frequency: this.#items.frequencyState(itemSlots),
+      },
+      itemVectors: await this.#vectorsOf(itemSlots),
+      figures: this.figures,
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#tensors.close()
+    await this.#parent.close()
+  }
+
+  async #step(examples: readonly Example[]): Promise<void> {
+    const batch = this.#batch
+    const number = this.#counters.trained
+    this.#counters.trained += examples.length
+    for (const { eventTimeMs } of examples) {
+      this.#counters.newestMs = Math.max(this.#counters.newestMs, eventTimeMs)
+    }
+    if (!batch.gather(examples, this.#users, this.#items, this.#dense)) return
+    const output = await this.#tensors.step(batch)
+    if (number >= this.#setup.options.gateFrom) {
+      await this.#parent.compare(batch, this.#items, output.scores, this.#gate)
+    }
+    this.#counters.steps++
+    for (let b = 0; b < batch.batch; b++) {
+      if (!Number.isFinite(output.losses[b])) continue
+      this.#counters.lossSum += output.losses[b]!
+      this.#counters.lossCount++
+    }
+    this.#updateRows(output)
+    this.#updateDense(output)
+  }
+
+  #updateRows(output: FullStepOutput): void {
+    const batch = this.#batch
+    const { dim } = this.#model
+    const { rowLearningRate, gradientNormMax, rowNormMax } = this.#setup.options
+    const options = {
+      ...({ optimizer: 'adagrad', learningRate: rowLearningRate } as const),
+      ...{ gradientNormMax, rowNormMax },
+    }
+    for (let b = 0; b < batch.batch; b++) {
+      this.#userGradients.add(batch.userSlots[b]!, output.userRowGradients, b * dim)
+    }
+    for (let n = 0; n < batch.items; n++) {
+      this.#itemGradients.add(batch.itemRowSlots[n]!, output.itemRowGradients, n * dim)
+    }
+    this.#userGradients.apply(this.#users, options)
+    this.#itemGradients.apply(this.#items.table, options)
+    this.#users.takeDirty()
+    this.#items.table.takeDirty()
+  }
+
+  #updateDense(output: FullStepOutput): void {
+    const { learningRate } = this.#setup.options
+    const step = this.#setup.parent.adam.steps + this.#counters.steps
+    for (const [side, tensor] of trainedTensors(this.#model)) {
+      const gradients = output.dense[side][tensor]
+      // One bad example must not end a whole model.
+      if (!gradients.every(Number.isFinite)) continue
+      const moments = { first: this.#first[side][tensor], second: this.#second[side][tensor] }
+      adam(this.#dense[side][tensor], gradients, moments, step, { learningRate })
+    }
+    this.#gatherEmbeddings(output)
+    for (const side of sides) {
+      this.#embeddings[side].apply((name, row, gradient) => {
+        if (!gradient.every(Number.isFinite)) return
+        const table = this.#dense[side].embeddings[name]!
+        const moments = {
+          first: this.#first[side].embeddings[name]!,
+          second: this.#second[side].embeddings[name]!,
+        }
+        const { length } = gradient
+        // Lazily: only rows that were used move, as with sparse Adam elsewhere.
+        adam(table, gradient, moments, step, { learningRate }, row * length, length, 0)
+      })
+    }
+  }
+
+  #gatherEmbeddings(output: FullStepOutput): void {
+    const batch = this.#batch
+    const { user, item } = this.#model
+    const [userWidth, itemWidth] = [featureWidth(user), featureWidth(item)]
+    for (let b = 0; userWidth > 0 && b < batch.batch; b++) {
+      const prepared = batch.userPrepared[b]!
+      this.#embeddings.user.add(prepared, output.userFeatureGradients, b * userWidth)
+    }
+    for (let n = 0; itemWidth > 0 && n < batch.items; n++) {
+      const prepared = this.#items.prepared(batch.itemSlots[n]!)
+      this.#embeddings.item.add(prepared, output.itemFeatureGradients, n * itemWidth)
+    }
+  }
+
+  async #vectorsOf(slots: readonly number[]): Promise<Float32Array> {
+    const { dim, item } = this.#model
+    const width = featureWidth(item)
+    const vectors = new Float32Array(slots.length * dim)
+    const model = await this.#setup.engine.open(this.#model, this.#dense)
+    try {
+      for (let from = 0; from < slots.length; from += vectorsPerCall) {
+        const some = slots.slice(from, from + vectorsPerCall)
+        const rows = new Float32Array(some.length * dim)
+        const features = new Float32Array(some.length * width)
+        some.forEach((slot, i) => {
+          this.#items.table.copyRow(slot, rows, i * dim)
+          writePrepared(item, this.#dense.item, this.#items.prepared(slot), features, i * width)
+        })
+        vectors.set(await model.vectors('item', rows, features, some.length), from * dim)
+      }
+      return vectors
+    } finally {
+      await model.close()
+    }
+  }
+}
