@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FreshetError } from '../errors.ts'
 import { decodeReport, encodeReport } from '../records/codec.ts'
 import type { ReportBodies, RequestAnswer } from '../records/reports.ts'
+import type { Report } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
 import type { Connected } from './connect.ts'
+import { eachReadable } from './readable.ts'
 
 export type Action = ReportBodies['request']['action']
 
@@ -36,10 +38,10 @@ export async function ask(
   const tail = await kafka.tail({
     topics: [topics.reports],
     from: 'latest',
-    onBatch: ({ records }) => {
-      for (const { value } of records) outcome ??= value === null ? null : outcomeOf(value, id)
+    onBatch: eachReadable(decodeReport, (report) => {
+      outcome ??= outcomeOf(report, id)
       if (outcome !== null) answered.abort()
-    },
+    }),
   })
   const producer = await kafka.producer()
   try {
@@ -68,8 +70,7 @@ export async function ask(
   )
 }
 
-function outcomeOf(value: Buffer, id: string): Outcome | null {
-  const { role, kind, body } = decodeReport(value)
+function outcomeOf({ role, kind, body }: Report, id: string): Outcome | null {
   if (role !== 'controller' || (kind !== 'accepted' && kind !== 'refused')) return null
   const answer = body as unknown as RequestAnswer
   return answer.id === id ? { isAccepted: kind === 'accepted', message: answer.message } : null

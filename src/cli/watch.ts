@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { decodeControlDocument, decodeReport } from '../records/codec.ts'
 import { partitionKey } from '../runtime/ports.ts'
-import type { Batch } from '../runtime/ports.ts'
 import type { ControllerOptions } from '../streams/controller-progress.ts'
 import type { Connected } from './connect.ts'
+import { eachReadable } from './readable.ts'
 import { Screen } from './screen.ts'
 import { stopSignal } from './stop-signal.ts'
 import { VisibleDelay } from './visible-delay.ts'
@@ -72,22 +72,6 @@ export async function watch(
 
 export function controllerOptions({ kafka, generations }: Config): ControllerOptions {
   return { ...generations, partitions: kafka.partitions }
-}
-
-/** What cannot be read is not for people; the controller says so in its log. */
-function eachReadable<T>(
-  decode: (value: Buffer) => T,
-  use: (value: T, atMs: number) => void,
-): (batch: Batch) => void {
-  return ({ records }) => {
-    for (const { value, timestampMs } of records) {
-      try {
-        if (value !== null) use(decode(value), timestampMs)
-      } catch {
-        continue
-      }
-    }
-  }
 }
 
 function jsonLine({ atMs, ...event }: WatchEvent): string {

@@ -178,5 +178,5 @@ test('recall, events, examples, dead-letters and status against running roles', 
   expect(control.live).toMatch(/^bootstrap-/)
   expect(new Set(lags.map(({ role }) => role))).toEqual(new Set(['ingest', 'joiner']))
   expect(reports.map(({ role }) => role)).toEqual(expect.arrayContaining(['recall', 'learner']))
-  expect((await target.run('status')).stdout).toContain(`generation  ${control.live} live`)
+  expect((await target.run('status')).stdout).toContain(`live       ${control.live}`)
 })

@@ -4,7 +4,9 @@ import type { ControlDocument, Report } from '../../records/types.ts'
 import { readControl } from '../../runtime/control.ts'
 import type { KafkaClient } from '../../runtime/ports.ts'
 import { withKafka } from '../connect.ts'
+import { generationLines } from '../generation-lines.ts'
 import { upstreamLags, type Lag } from '../lag.ts'
+import { eachReadable } from '../readable.ts'
 import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
 
 /** A role that has said nothing for this long is taken for gone. */
@@ -40,9 +42,7 @@ async function readReports(kafka: KafkaClient, topic: string): Promise<Report[]>
   const tail = await kafka.tail({
     topics: [topic],
     from: 'earliest',
-    onBatch: (batch) => {
-      for (const { value } of batch.records) if (value !== null) reports.push(decodeReport(value))
-    },
+    onBatch: eachReadable(decodeReport, (report) => reports.push(report)),
   })
   await tail.caughtUp
   await tail.close()
@@ -59,18 +59,13 @@ function newest(reports: readonly Report[]): Report[] {
 }
 
 function describe({ control, reports, lags }: Status): string {
-  const generation =
-    control === null
-      ? ['generation  none: no controller has written a control document yet']
-      : [
-          `generation  ${control.live ?? 'none'} live${control.previous === null ? '' : `, ${control.previous} before it`}${control.candidate === null ? '' : `, ${control.candidate} catching up`} (epoch ${control.epoch})`,
-        ]
+  const controller = reports.find((one) => one.role === 'controller' && one.kind === 'controlling')
   const rows = reports.map(
     ({ role, instance, kind, atMs, body }) =>
       `  ${role.padEnd(10)} ${instance.padEnd(10)} ${kind.padEnd(10)} ${((Date.now() - atMs) / 1_000).toFixed(1).padStart(5)} s ago  ${summary(body)}`,
   )
   return [
-    ...generation,
+    ...generationLines(control, controller ?? null, Date.now()),
     '',
     'lag (records not yet processed)',
     ...lags.map(
