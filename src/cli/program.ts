@@ -1,7 +1,11 @@
 import { Command, CommanderError } from 'commander'
 import { createRequire } from 'node:module'
 import { nearest } from '../config/load.ts'
+import { addAuditCommand } from './commands/audit.ts'
+import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
+import { addFullUpdateCommand } from './commands/full-update.ts'
+import { addGenerationsCommand } from './commands/generations.ts'
 import { addMapCommand } from './commands/map.ts'
 import { addOperateCommands } from './commands/operate.ts'
 import { addRecallCommand } from './commands/recall.ts'
@@ -45,6 +49,10 @@ export function buildProgram(): Command {
   addStatusCommand(program)
   addWatchCommand(program)
   addOperateCommands(program)
+  addGenerationsCommand(program)
+  addFullUpdateCommand(program)
+  addBootstrapCommand(program)
+  addAuditCommand(program)
   addRecordCommands(program)
   addMapCommand(program)
   addConfigCommand(program)

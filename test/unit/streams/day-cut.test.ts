@@ -180,7 +180,7 @@ function restarted(
       const day = days.get(`${partition}/${offset}`)
       if (typeof day === 'number' && day > decided && !begins.has(day)) begins.set(day, offset)
     }
-    const last = log[next[partition]! - 1]
+    const last = log[next[partition] - 1]
     return {
       offset: last === undefined ? (log[0]?.offset ?? 0) : last.offset + 1,
       starts: [...begins].map(([day, offset]) => ({ day, offset })),
