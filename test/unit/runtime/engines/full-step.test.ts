@@ -1,0 +1,126 @@
+import { expect, test } from 'vitest'
+import type { FullStepInput, FullStepOutput } from '../../../../src/model/engine.ts'
+import { initialise } from '../../../../src/model/initialise.ts'
+import { oracleEngine } from '../../../../src/model/oracle.ts'
+import type { ModelSpec, Side } from '../../../../src/model/spec.ts'
+import { featureWidth } from '../../../../src/model/spec.ts'
+import { openEngine } from '../../../../src/runtime/engines/index.ts'
+import { randomFrom } from '../../../support/vectors.ts'
+
+const model: ModelSpec = {
+  ...{ dim: 5, temperature: 0.3 },
+  user: { hidden: 4, features: [{ kind: 'dense', name: 'a', dim: 3 }] },
+  item: { hidden: 6, features: [{ kind: 'categorical', name: 'b', buckets: 4, dim: 2 }] },
+}
+const bare: ModelSpec = { ...model, user: { hidden: 4, features: [] } }
+const tensors = [
+  'projection',
+  'hiddenWeights',
+  'hiddenBias',
+  'outputWeights',
+  'outputBias',
+] as const
+
+test('every gradient of the full step is the slope of the sum of losses', async () => {
+  const dense = initialise(model, 3).dense
+  const input = inputOf(model, 4, 6)
+  const engine = await oracleEngine.openFull(model, dense)
+  const lossAt = async () => (await engine.step(input)).losses.reduce((sum, loss) => sum + loss, 0)
+  const found = await engine.step(input)
+  const checks: [string, Float32Array, Float32Array][] = [
+    ['userRows', input.userRows, found.userRowGradients],
+    ['userFeatures', input.userFeatures, found.userFeatureGradients],
+    ['itemRows', input.itemRows, found.itemRowGradients],
+    ['itemFeatures', input.itemFeatures, found.itemFeatureGradients],
+    ...(['user', 'item'] as const).flatMap((side) =>
+      tensors.map((name): [string, Float32Array, Float32Array] => [
+        `${side}.${name}`,
+        dense[side][name],
+        found.dense[side][name],
+      ]),
+    ),
+  ]
+  for (const [name, values, gradients] of checks) {
+    expect(gradients.length, name).toBe(values.length)
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!
+      const step = 2 ** -9
+      values[i] = value + step
+      const above = await lossAt()
+      values[i] = value - step
+      const below = await lossAt()
+      values[i] = value
+      expect(Math.abs((above - below) / (2 * step) - gradients[i]!), `${name} ${i}`).toBeLessThan(
+        2e-3,
+      )
+    }
+  }
+})
+
+test.each([model, bare])(
+  'onnx takes the same full step as the oracle, and the same each time',
+  async (spec) => {
+    const dense = initialise(spec, 5).dense
+    const onnx = await openEngine('onnx').openFull(spec, dense)
+    const oracle = await oracleEngine.openFull(spec, dense)
+    try {
+      for (const [batch, items] of [
+        [1, 1],
+        [3, 2],
+        [7, 40],
+        [4, 6],
+      ] as const) {
+        const input = inputOf(spec, batch, items)
+        const one = await onnx.step(input)
+        expectClose(one, await oracle.step(input), 1e-5)
+        expectClose(one, await onnx.step(input), 0)
+      }
+    } finally {
+      await onnx.close()
+    }
+  },
+)
+
+test('the step sees parameters that were changed in place', async () => {
+  const dense = initialise(model, 5).dense
+  const onnx = await openEngine('onnx').openFull(model, dense)
+  const input = inputOf(model, 4, 6)
+  const before = await onnx.step(input)
+  dense.user.outputBias[0]! += 1
+  const after = await onnx.step(input)
+  await onnx.close()
+  expect(after.losses).not.toEqual(before.losses)
+})
+
+function expectClose(a: FullStepOutput, b: FullStepOutput, tolerance: number): void {
+  const flat = (out: FullStepOutput) => {
+    const { dense, ...rest } = out
+    const parameters = (['user', 'item'] as const).flatMap((side: Side) =>
+      tensors.map((name) => [`${side}.${name}`, dense[side][name]] as const),
+    )
+    return new Map<string, Float32Array>([...Object.entries(rest), ...parameters])
+  }
+  const other = flat(b)
+  for (const [name, values] of flat(a)) {
+    const wanted = other.get(name)!
+    expect(values.length, name).toBe(wanted.length)
+    values.forEach((value, i) =>
+      expect(Math.abs(value - wanted[i]!), `${name} ${i}`).toBeLessThanOrEqual(tolerance),
+    )
+  }
+}
+
+function inputOf(spec: ModelSpec, batch: number, items: number): FullStepInput {
+  const random = randomFrom(batch * 100 + items)
+  const floats = (count: number) => Float32Array.from({ length: count }, () => 2 * random() - 1)
+  return {
+    ...{ batch, items, weights: floats(batch).map((value) => 1 + value / 2) },
+    userRows: floats(batch * spec.dim),
+    userFeatures: floats(batch * featureWidth(spec.user)),
+    itemRows: floats(items * spec.dim),
+    itemFeatures: floats(items * featureWidth(spec.item)),
+    targets: Int32Array.from({ length: batch }, (_, b) => (b * 3) % items),
+    positiveBias: floats(batch),
+    itemBias: floats(items),
+  }
+}
