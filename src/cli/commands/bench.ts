@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
+import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } from '../options.ts'
 
 export interface PipelineBenchOptions extends CommonOptions {
   readonly json?: string
@@ -7,11 +7,19 @@ export interface PipelineBenchOptions extends CommonOptions {
   readonly profile?: string
 }
 
+export interface FullUpdateBenchOptions {
+  readonly json?: string
+  readonly examples: readonly number[]
+  readonly pytorch?: string
+}
+
 interface BareLoopOptions extends CommonOptions {
   readonly from: readonly string[]
   readonly to: string
   readonly group: string
 }
+
+const sizes: readonly number[] = [1_000_000, 10_000_000]
 
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description('measure freshet on this machine')
@@ -24,6 +32,28 @@ export function addBenchCommand(program: Command): void {
     .option('--profile <folder>', 'write a CPU profile of each role measured alone')
     .action(async (options: PipelineBenchOptions) =>
       (await import('../bench/pipeline.ts')).runPipelineBench(options),
+    )
+  bench
+    .command('full-update')
+    .description(
+      'examples/s and peak memory of a full update, by size of the day; needs no servers',
+    )
+    .option('--json <file>', 'write every figure as JSON')
+    .option(
+      '--examples <counts...>',
+      'sizes of the day',
+      (value: string, before: readonly number[] | undefined) => [
+        ...(before === sizes ? [] : (before ?? [])),
+        wholeNumber(1_000, '--examples')(value),
+      ],
+      sizes,
+    )
+    .option(
+      '--pytorch <python>',
+      'also with PyTorch: an interpreter that has torch, numpy, fastavro and safetensors',
+    )
+    .action(async (options: FullUpdateBenchOptions) =>
+      (await import('../bench/full-update.ts')).runFullUpdateBench(options),
     )
   addCommonOptions(bench.command('bare-loop', { hidden: true }))
     .description('what the pipeline benchmark measures roles against: read topics, write one')

@@ -1,0 +1,106 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { fullUpdateJob } from '../../../../src/runtime/full-update/job.ts'
+import type { FullUpdateJob, FullUpdateProgress } from '../../../../src/runtime/full-update/job.ts'
+import { runFullUpdate } from '../../../../src/runtime/full-update/run.ts'
+import { openDirectoryStore } from '../../../../src/runtime/generation/artifact-store.ts'
+import { loadGeneration, loadManifest } from '../../../../src/runtime/generation/generation.ts'
+import { archivedDays, tensorFiles } from '../../../support/archived-days.ts'
+import { silentLog, temporaryDir } from '../../../support/own-servers.ts'
+
+const noSignal = new AbortController().signal
+const quiet = { onProgress: () => undefined, signal: noSignal }
+
+async function rig(change: Partial<FullUpdateJob['full']> = {}) {
+  const dir = await temporaryDir(onTestFinished)
+  const { config, days } = await archivedDays(dir)
+  const jobOf = (day: string, parent: string): FullUpdateJob => {
+    const cuts = { examples: [1, 2], items: [3] }
+    const job = fullUpdateJob(config, { day, parent, cuts })
+    return { ...job, full: { ...job.full, ...change } }
+  }
+  return { dir, config, days, jobOf, store: openDirectoryStore(config.artifacts.dir) }
+}
+
+test('a day becomes a generation, and the next day goes on from it', async () => {
+  const { days, jobOf, store } = await rig()
+  const job = jobOf(days[0]!, 'start')
+  const told: FullUpdateProgress[] = []
+  const hooks = { ...quiet, onProgress: (progress: FullUpdateProgress) => void told.push(progress) }
+  const outcome = await runFullUpdate(job, hooks, silentLog)
+  expect(outcome).toMatchObject({ generation: job.generation, examples: 1_200 })
+  const manifest = await loadManifest(store, job.generation)
+  expect(manifest).toMatchObject({
+    ...{ kind: 'full', parent: 'start', day: days[0], cuts: job.cuts },
+    training: { examples: 1_200, batch: 32, steps: Math.ceil(1_200 / 32) },
+    lineage: { steps: Math.ceil(1_200 / 32), examples: 1_200 },
+    gate: { verdict: outcome.verdict, why: outcome.why },
+  })
+  expect(told[0]).toEqual({ share: 0, etaMs: null, examples: 0 })
+
+  const first = await loadGeneration(store, job.generation, { for: 'training' })
+  const start = await loadGeneration(store, 'start')
+  expect(first.userIds.length).toBe(60)
+  expect(first.itemIds.length).toBe(40)
+  expect(first.dense.user.hiddenWeights).not.toEqual(start.dense.user.hiddenWeights)
+  expect(first.userDefaultRow).not.toEqual(start.userDefaultRow)
+  expect(Math.min(...first.userSeenMs)).toBeGreaterThanOrEqual(Date.parse(days[0]!))
+
+  const next = await runFullUpdate(jobOf(days[1]!, job.generation), quiet, silentLog)
+  const second = await loadManifest(store, next.generation)
+  expect(second.lineage).toEqual({ steps: 2 * Math.ceil(1_200 / 32), examples: 2_400 })
+  expect(second.training!.loss).toBeLessThan(manifest.training!.loss)
+})
+
+test('a generation that is there already is checked and returned', async () => {
+  const { days, jobOf, store, dir } = await rig()
+  const job = jobOf(days[0]!, 'start')
+  const outcome = await runFullUpdate(job, quiet, silentLog)
+  const before = await loadManifest(store, job.generation)
+  expect(await runFullUpdate(job, quiet, silentLog)).toEqual(outcome)
+  expect(await loadManifest(store, job.generation)).toEqual(before)
+  const file = path.join(dir, 'artifacts/generations', job.generation, 'user-rows.safetensors')
+  await fs.truncate(file, 10)
+  await expect(runFullUpdate(job, quiet, silentLog)).rejects.toMatchObject({
+    code: 'GENERATION_INVALID',
+    message: expect.stringMatching(/user-rows.*remove .*to have it made again/) as string,
+  })
+})
+
+test('stopped and gone on with, also past a damaged checkpoint, it gives the same bytes', async () => {
+  const undisturbed = await rig()
+  const job = undisturbed.jobOf(undisturbed.days[0]!, 'start')
+  await runFullUpdate(job, quiet, silentLog)
+  const wanted = await tensorFiles(undisturbed.dir, job.generation)
+  expect(Object.keys(wanted)).toHaveLength(9)
+
+  const { dir, days, jobOf } = await rig()
+  const stopped = jobOf(days[0]!, 'start')
+  for (const damage of [false, true]) {
+    const stop = new AbortController()
+    const hooks = { onProgress: () => stop.abort(), signal: stop.signal }
+    const run = runFullUpdate(stopped, hooks, silentLog)
+    await expect(run).rejects.toMatchObject({ code: 'ABORTED' })
+    const checkpoints = path.join(dir, 'state/full-update', days[0]!, 'checkpoints')
+    const names = (await fs.readdir(checkpoints)).sort()
+    expect(names.map((name) => Number.parseInt(name))).toEqual(damage ? [512, 1_024] : [512])
+    if (damage) await fs.truncate(path.join(checkpoints, names.at(-1)!), 100)
+  }
+  await runFullUpdate(stopped, quiet, silentLog)
+  expect(await tensorFiles(dir, stopped.generation)).toEqual(wanted)
+  expect(await fs.readdir(path.join(dir, 'state/full-update'))).toEqual([])
+})
+
+test('a day that is not there, or not sealed, and a parent that knows the day are refused', async () => {
+  const { days, jobOf, store } = await rig()
+  const run = (day: string, parent: string) => runFullUpdate(jobOf(day, parent), quiet, silentLog)
+  await expect(run('2025-01-01', 'start')).rejects.toThrow(
+    `day 2025-01-01 is not in the archive, which has ${days[0]!} to ${days[1]!}`,
+  )
+  await expect(run(days[0]!, 'nobody')).rejects.toThrow('Generation nobody, manifest.json')
+  const { generation } = await run(days[1]!, 'start')
+  await expect(run(days[0]!, generation)).rejects.toThrow(`has learnt ${days[1]!} already`)
+  await store.remove(`archive/day=${days[0]!}/day.json`)
+  await expect(run(days[0]!, 'start')).rejects.toThrow('is not sealed yet')
+})
