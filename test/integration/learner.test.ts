@@ -228,7 +228,7 @@ test('a second learner shuts the first out: of the overrides topic and of Redis'
   await rig.items(20)
   await rig.examples(30)
   const failures: unknown[] = []
-  const first = await rig.open({}, (error) => failures.push(error))
+  const first = await rig.open({}, { onLost: (error) => failures.push(error) })
   const running = first.run().catch(() => {})
   await untilVisible(rig)
   const users = Array.from({ length: 40 }, (_, i) => `u${i}`)

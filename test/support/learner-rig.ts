@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import fs from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inject } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { FreshetError } from '../../src/errors.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
 import type { ModelSpec } from '../../src/model/spec.ts'
@@ -67,8 +70,8 @@ export interface LearnerRig {
   /** What a learner is made of, to be changed for one test. */
   depsOf(changes?: Partial<LearnerDeps>): LearnerDeps & { readonly metrics: Metrics }
   start(changes?: Partial<LearnerDeps>): RunningLearner
-  /** The live lineage alone, opened and not running. @param onLost the owner of the transactional id was shut out */
-  open(changes?: Partial<LearnerDeps>, onLost?: (error: unknown) => void): Promise<LearnerSession>
+  /** One lineage alone, opened and not running. */
+  open(changes?: Partial<LearnerDeps>, options?: OpenOptions): Promise<LearnerSession>
   items(count: number): Promise<void>
   /** Sends so many examples; returns their users. */
   examples(count: number): Promise<ReadonlySet<string>>
@@ -84,10 +87,19 @@ export interface LearnerRig {
   replayed(dir?: string, id?: string): Promise<Learner>
 }
 
+export interface OpenOptions {
+  /** By default the first. */
+  readonly generation?: string
+  /** Another learner has taken over. */
+  readonly onLost?: (error: unknown) => void
+}
+
 export interface RunningLearner {
   readonly metrics: Metrics
   /** Ends it cleanly, checkpoint included. */
   stop(): Promise<void>
+  /** From now on nothing of it reaches Kafka or Redis, as if it had been killed. @returns what it leaves on its disk */
+  crash(): Promise<string>
 }
 
 /** Topics of its own on the shared broker, a bootstrap generation that is live, and learners on it. */
@@ -139,22 +151,37 @@ export async function learnerRig(
     ...{ config, topics, kafka, store, producer, stateDir, partitions, complaints, depsOf },
     start: (changes) => {
       const ending = new AbortController()
-      const deps = depsOf({ ...changes, signal: ending.signal })
+      const own = createKafkaClient({ config: config.kafka, log: silentLog })
+      const mortal = mortalStore(changes?.store ?? store)
+      let hasCrashed = false
+      const quiet = { ...log, warn: (_: object, text: string) => hasCrashed || complain(_, text) }
+      const deps = depsOf({
+        ...{ kafka: own, log: quiet },
+        ...changes,
+        ...{ store: mortal.store, signal: ending.signal },
+      })
       const running = runLearner(deps)
-      running.catch((error: unknown) => complaints.push(`ended: ${String(error)}`))
+      running.catch((error: unknown) => hasCrashed || complaints.push(`ended: ${String(error)}`))
       const stop = async () => {
         ending.abort()
         await running
+        await own.close()
       }
       onEnd(() => stop().catch(() => {}))
-      return { metrics: deps.metrics, stop }
+      const crash = async (): Promise<string> => {
+        hasCrashed = true
+        mortal.kill()
+        await own.close()
+        return copyOf(deps.config.stateDir, await temporaryDir(onEnd))
+      }
+      return { metrics: deps.metrics, stop, crash }
     },
-    open: async (changes, onLost = () => {}) => {
+    open: async (changes, { generation: id = generation, onLost = () => {} } = {}) => {
       const deps = depsOf(changes)
       const owner = await LearnerOwner.open(kafka, topicPrefix, onLost)
       onEnd(() => owner.close())
       const overrides = await OverrideLedger.open(kafka, topics.overrides)
-      const setup = { generation, cuts: {}, role: 'live' } as const
+      const setup = { generation: id, cuts: {}, role: 'live' } as const
       const shared = { ...deps, owner, overrides, turns: new Turns() }
       const session = await LearnerSession.open(shared, setup, () => {})
       onEnd(() => session.stop(false))
@@ -189,6 +216,28 @@ export async function learnerRig(
         learnerDir(dir, id),
       )
     },
+  }
+}
+
+function mortalStore(store: OnlineStore): { store: OnlineStore; kill(): void } {
+  let isDead = false
+  const gone = () => Promise.reject(new FreshetError('REDIS_UNAVAILABLE', 'gone'))
+  const get = (_: OnlineStore, name: keyof OnlineStore) =>
+    isDead ? gone : (store[name] as () => unknown).bind(store)
+  return { store: new Proxy(store, { get: get as () => unknown }), kill: () => (isDead = true) }
+}
+
+/** Files may come and go meanwhile. */
+async function copyOf(from: string, to: string): Promise<string> {
+  for (let attempts = 0; ; attempts++) {
+    try {
+      await fs.rm(to, { recursive: true, force: true })
+      await fs.cp(from, to, { recursive: true })
+      return to
+    } catch (error) {
+      if (attempts >= 50) throw error
+      await sleep(10)
+    }
   }
 }
 
