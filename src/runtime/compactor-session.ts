@@ -41,7 +41,7 @@ export class CompactorSession {
   readonly #days: CompactorDays
   readonly #training: CompactorTraining
   readonly #idle: IdlePartitions
-  readonly #lags: number[] = []
+  readonly #lags: number[]
   /** The day that this session, or one before it, has cut and that the control document does not have yet. */
   #cut: DecidedCut | null
   /** What is said of it until the document has it. */
@@ -83,6 +83,7 @@ export class CompactorSession {
     this.#hooks = hooks
     this.#fold = fold
     this.#offsets = offsets
+    this.#lags = offsets.map(() => 0)
     this.#proposal = proposal
     this.#cut =
       proposal === null ? null : { day: dayNamed(proposal.day), offsets: proposal.examples }
