@@ -249,7 +249,11 @@ export class Aligner<T extends Alignable> {
 
   private hasUnread(source: Source<T>, nowMs: number): boolean {
     const silentMs = nowMs - source.lastArrivalMs
-    if (source.nextOffset === null) return silentMs < this.options.idleMs
+    if (source.nextOffset === null) {
+      // Where others are punctuated, so is this one, as soon as it is read.
+      const isPatient = this.sources.some(({ heartbeatMs }) => heartbeatMs !== null)
+      return silentMs < (isPatient ? stallFactor : 1) * this.options.idleMs
+    }
     return source.nextOffset < source.highWatermark && silentMs < stallFactor * this.options.idleMs
   }
 

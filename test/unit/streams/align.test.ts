@@ -290,6 +290,15 @@ describe('punctuated sources', () => {
     expect(merge.isPunctuated).toBe(true)
   })
 
+  test('wait for a source that nothing has been read of yet, however slowly the reading begins', () => {
+    const merge = aligner('a', 'b')
+    const events = [heartbeat(0, 10), event(1, 500)]
+    merge.add('b', { events, nextOffset: 2, highWatermark: 2 }, 0)
+    expect(times(merge, 14_999)).toEqual([])
+    merge.add('a', { events: [heartbeat(0, 600)], nextOffset: 1, highWatermark: 1 }, 14_999)
+    expect(times(merge, 14_999)).toEqual([500])
+  })
+
   test('say again what they said before, after a partition was assigned anew', () => {
     const merge = pair()
     merge.assign('b', 0)
