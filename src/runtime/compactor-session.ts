@@ -133,6 +133,7 @@ export class CompactorSession {
     log.info({ offsets: this.#offsets }, 'archiving')
     if (document !== null) this.onDocument(document)
     this.#running = this.#run().catch((error: unknown) => this.#fail(error))
+    this.#reportAll()
     this.#reporting = setInterval(() => this.#reportAll(), reportMs)
   }
 

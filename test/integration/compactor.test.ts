@@ -5,6 +5,7 @@ import {
   daysOfLog,
   expectContiguous,
 } from '../support/compactor-rig.ts'
+import type { Report } from '../../src/records/types.ts'
 import type { CompactorRig } from '../support/compactor-rig.ts'
 
 const within = { timeout: 20_000, interval: 20 }
@@ -107,8 +108,9 @@ test('what was proposed is proposed again by the next compactor, whatever has co
   await untilCut(rig, 1)
   await first.stop()
   await rig.send(1, ['2026-01-01T13:00Z'])
-  rig.start()
-  await untilReported(rig, 3)
+  rig.start({ instance: 'next' })
+  const isOfNext = ({ kind, instance }: Report) => kind === 'cut' && instance === 'next'
+  await vi.waitFor(() => expect(rig.reports.some(isOfNext)).toBe(true), within)
   expect(rig.cuts()).toMatchObject([{ day: '2026-01-01', examples: [1, 1] }])
   await rig.decide()
   await rig.send(0, ['2026-01-03T00:00Z'])
@@ -170,7 +172,7 @@ test('files are rolled by size and by time, and a restart goes on behind them', 
     Array.from({ length: 100 }, (_, i) => hour(i)),
   )
   await vi.waitFor(async () => expect((await rig.archive.through()).get(0)).toBe(100), within)
-  expect((await rig.archive.ranges('2026-01-01')).length).toBeGreaterThan(5)
+  expect((await rig.archive.ranges('2026-01-01')).length).toBeGreaterThan(3)
   await first.stop()
   const { metrics } = rig.start()
   await rig.decide()

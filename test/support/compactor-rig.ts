@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { inject } from 'vitest'
+import { expect, inject } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
@@ -13,12 +13,13 @@ import {
   encodeItem,
 } from '../../src/records/codec.ts'
 import { bodyOfExample } from '../../src/records/example-codec.ts'
+import type { ReportBodies } from '../../src/records/reports.ts'
 import { topicNames } from '../../src/records/topics.ts'
 import type { TopicNames } from '../../src/records/topics.ts'
 import { noFeatures } from '../../src/records/types.ts'
 import type { ControlDocument, Report } from '../../src/records/types.ts'
 import { ExamplesHash, openArchive } from '../../src/runtime/archive/archive.ts'
-import type { Archive } from '../../src/runtime/archive/archive.ts'
+import type { Archive, ArchivedRange } from '../../src/runtime/archive/archive.ts'
 import { runCompactor } from '../../src/runtime/compactor.ts'
 import type { CompactorDeps } from '../../src/runtime/compactor.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
@@ -27,7 +28,6 @@ import { createKafkaClient } from '../../src/runtime/kafka/client.ts'
 import { topicDefinitions } from '../../src/runtime/kafka/topics.ts'
 import type { KafkaClient, Logger, Producer } from '../../src/runtime/ports.ts'
 import { firstDocument } from '../../src/streams/controller.ts'
-import { dayNamed, dayOf } from '../../src/streams/day-cut.ts'
 import { silentLog, temporaryDir } from './own-servers.ts'
 import type { OnEnd } from './own-servers.ts'
 
@@ -54,10 +54,10 @@ export interface CompactorRig {
   items(ids: readonly string[]): Promise<void>
   /** Writes the control document that follows from the one before. */
   control(changes: Partial<ControlDocument>): Promise<void>
-  /** Takes every cut that is reported into the control document, at once and only once, as the controller does. */
-  decideCuts(): Promise<void>
+  /** From now on every cut and every generation that is reported goes into the control document, at once and once, as the controller does. */
+  decide(): Promise<void>
   /** Cuts reported so far, each once, in order. */
-  cuts(): { day: string; examples: number[]; items: number[] }[]
+  cuts(): ReportBodies['cut'][]
   document(): ControlDocument
 }
 
@@ -94,11 +94,11 @@ export async function compactorRig(
   const complaints: string[] = []
   const complain = (_: object, message: string): void => void complaints.push(message)
   const log: Logger = { ...silentLog, warn: complain, error: complain, child: () => log }
-  const { reports, control, document, decideCuts } = await controlOf(onEnd, kafka, producer, topics)
+  const { reports, control, document, decide } = await controlOf(onEnd, kafka, producer, topics)
   await control({})
   return {
     ...{ dir, config, topics, kafka, producer, reports, complaints },
-    ...{ control, document, decideCuts },
+    ...{ control, document, decide },
     archive: openArchive(artifacts),
     start: (changes) => {
       const ending = new AbortController()
@@ -134,9 +134,7 @@ export async function compactorRig(
     cuts: () => {
       const bodies = reports.filter(({ kind }) => kind === 'cut').map(({ body }) => body)
       const texts = new Set(bodies.map((body) => JSON.stringify(body)))
-      return [...texts].map(
-        (text) => JSON.parse(text) as { day: string; examples: number[]; items: number[] },
-      )
+      return [...texts].map((text) => JSON.parse(text) as ReportBodies['cut'])
     },
   }
 }
@@ -150,13 +148,18 @@ async function controlOf(onEnd: OnEnd, kafka: KafkaClient, producer: Producer, t
     const value = encodeControlDocument(document)
     await producer.send([{ topic: topics.control, key: 'control', value, timestampMs: Date.now() }])
   }
-  const decide = async ({ kind, body }: Report): Promise<void> => {
-    const { day, examples, items } = body as { day: string; examples: number[]; items: number[] }
-    if (kind !== 'cut' || day in document.cuts) return
-    await control({
-      cuts: { ...document.cuts, [day]: examples },
-      catalogueCuts: { ...document.catalogueCuts, [day]: items },
-    })
+  const decideOn = async ({ kind, generation: id, body }: Report): Promise<void> => {
+    if (kind === 'cut') {
+      const { day, examples, items } = body as unknown as ReportBodies['cut']
+      if (day in document.cuts) return
+      const cuts = { ...document.cuts, [day]: examples }
+      await control({ cuts, catalogueCuts: { ...document.catalogueCuts, [day]: items } })
+    }
+    if (kind === 'trained' && !(id in document.states)) {
+      const state = body['verdict'] === 'failed' ? 'rejected' : 'trained'
+      const states = { ...document.states, [id]: state } as const
+      await control({ states, kept: [...document.kept, id] })
+    }
   }
   const tail = await kafka.tail({
     topics: [topics.reports],
@@ -165,16 +168,16 @@ async function controlOf(onEnd: OnEnd, kafka: KafkaClient, producer: Producer, t
       for (const { value } of records) {
         const report = decodeReport(value!)
         reports.push(report)
-        if (isDeciding) await decide(report)
+        if (isDeciding) await decideOn(report)
       }
     },
   })
   onEnd(() => tail.close())
-  const decideCuts = async (): Promise<void> => {
+  const decide = async (): Promise<void> => {
     isDeciding = true
-    for (const report of [...reports]) await decide(report)
+    for (const report of [...reports]) await decideOn(report)
   }
-  return { reports, control, decideCuts, document: () => document }
+  return { reports, control, decide, document: () => document }
 }
 
 let sentExamples = 0
@@ -248,7 +251,14 @@ export async function daysOfArchive(
   return found
 }
 
-/** The day that a record sent with this time would have. */
-export function dayOfTime(time: string): number {
-  return dayOf(Date.parse(time)) ?? dayNamed('1970-01-01')
+/** Of every partition, the files of all days follow each other without a gap. */
+export async function expectContiguous({ archive }: Pick<CompactorRig, 'archive'>): Promise<void> {
+  const files: ArchivedRange[] = []
+  for (const day of await archive.days()) files.push(...(await archive.files(day)))
+  files.sort((a, b) => a.partition - b.partition || a.from - b.from)
+  const joins = files.flatMap((file, i) => {
+    const before = files[i - 1]
+    return before?.partition === file.partition ? [{ end: before.to, begin: file.from }] : []
+  })
+  expect(joins.map(({ begin }) => begin)).toEqual(joins.map(({ end }) => end))
 }
