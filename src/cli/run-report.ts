@@ -33,7 +33,7 @@ function reportOf({ input, figures, learned, fullUpdates, switches, wallSeconds 
     impressions: figures.impressions,
     clicks: figures.clicks,
     examples: figures.examples,
-    learned: figures.learned,
+    learned: learned?.counters.examples ?? 0,
     deadLetters: figures.deadLetters,
     deadLettersByReason: figures.deadLettersByReason,
     duplicates: figures.duplicates,

@@ -10,11 +10,10 @@ import { localConfig, openInput, type Input } from './input.ts'
 import { LiveView } from './live-view.ts'
 import { startLocalServers } from './local-servers.ts'
 import { claimProfile } from './profile.ts'
-import { ReportWatch } from './report-watch.ts'
+import { ReportWatch, type Learned } from './report-watch.ts'
 import { openContext, type RoleContext } from './role-context.ts'
-import { roleNames } from './role-names.ts'
-import { runRoles } from './roles.ts'
 import { writeReport } from './run-report.ts'
+import { StartedRoles } from './started-roles.ts'
 import { stopSignal } from './stop-signal.ts'
 import { Screen } from './screen.ts'
 
@@ -73,13 +72,13 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   const reports = await ReportWatch.open(context.kafka, context.topics.reports, context.log)
   const turns = await DayTurns.open(context, reports)
   const view = new LiveView({ ...run, source: input.source, daily: () => turns.status })
-  const rolesEnd = runRoles({ ...context, signal }, roleNames).finally(() => done.abort())
-  const inputEnds = playInput(run, view, turns, reports, signal).finally(() => {
+  const roles = new StartedRoles({ ...context, signal }, () => done.abort())
+  const inputEnds = playInput({ run, view, turns, reports, roles }, signal).finally(() => {
     if (options.exit === true) done.abort()
   })
   inputEnds.catch(() => done.abort())
   view.start()
-  const results = await Promise.allSettled([rolesEnd, inputEnds])
+  const results = await Promise.allSettled([roles.ended, inputEnds])
   view.end()
   await turns.close()
   await reports.close()
@@ -89,32 +88,42 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   await writeReport(options.report, {
     input: input.source.description,
     figures: view.latest,
-    learned: reports.learned,
+    learned: results[1].status === 'fulfilled' ? results[1].value : reports.learned,
     fullUpdates: turns.fullUpdates,
     switches: turns.switches,
     wallSeconds: Math.round((Date.now() - startedMs) / 100) / 10,
   })
 }
 
+interface Playing {
+  readonly run: Run
+  readonly view: LiveView
+  readonly turns: DayTurns
+  readonly reports: ReportWatch
+  readonly roles: StartedRoles
+}
+
+/** @returns the learner's report once everything is learnt */
 async function playInput(
-  { context, options, input }: Run,
-  view: LiveView,
-  turns: DayTurns,
-  reports: ReportWatch,
+  { run: { context, options, input }, view, turns, reports, roles }: Playing,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Learned | null> {
   const { config, kafka, topics, clock } = context
   const progress = await replay({
     ...{ signal, kafka, topics, clock, source: input.source, speed: input.speed },
     positions: openPositions(config.stateDir),
     windowMs: config.learner.syncEventMs,
     onDayEnd: async (day) => void (await turns.dayEnded(day, signal)),
+    // The last window may end with its day. That day is not to be cut, and a generation made that nobody waits for.
+    onSent: async () => void (options.exit === true && (await roles.stop('compactor'))),
     onEnd: (eventTimeMs) => turns.learntThrough(eventTimeMs, signal),
     onProgress: (now) => view.onReplay(now),
   })
   view.onReplay(progress)
-  if (options.exit !== true || signal.aborted) return
-  if (input.speed !== 'max') await waitUntilDrained(context, reports, signal)
-  // Before the roles end: what they serve is then gone from the metrics.
-  await view.show()
+  if (options.exit === true && !signal.aborted) {
+    if (input.speed !== 'max') await waitUntilDrained(context, reports, signal)
+    // Before the roles end: what they serve is then gone from the metrics.
+    await view.show()
+  }
+  return reports.learned
 }

@@ -83,8 +83,9 @@ export class ActiveLearner {
     this.#wanted = wantedLineages(document, clock.nowMs(), config.generations.rollbackWindowMs)
     for (const [generation, lineage] of this.#lineages) {
       const role = this.#wanted.roles.get(generation)
-      if (role === undefined) this.#letGo(lineage)
-      else lineage.role = role
+      // With no time to roll back it would be gone before it has handed over.
+      if (role === undefined && lineage.session?.learner.isEvaluating !== true) this.#letGo(lineage)
+      else lineage.role = role ?? 'previous'
     }
     for (const generation of overrides.generations) {
       if (!this.#isKept(generation)) this.#release(generation)
@@ -218,6 +219,7 @@ export class ActiveLearner {
     const { order } = this.#deps.config.learner
     if (before !== null && order === 'event-time' && !isAsFarAs(before, live)) return
     await this.#between(() => live.beginEvaluation(before?.endEvaluation() ?? null))
+    if (before !== null && !this.#wanted.roles.has(before.generation)) this.follow(this.#document)
   }
 
   async #between(work: () => void): Promise<void> {

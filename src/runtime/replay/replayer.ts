@@ -27,7 +27,9 @@ export interface ReplayOptions {
    * the day is over; nothing of the next day is sent before. Called again after a restart at a day's end.
    */
   readonly onDayEnd?: (day: string) => Promise<void>
-  /** At speed `max`: awaited when everything is sent, and every partition has been told that event time is `eventTimeMs`. */
+  /** At speed `max`: awaited when everything is sent, before event time goes on to the end of the last window. */
+  readonly onSent?: () => Promise<void>
+  /** At speed `max`: awaited after that, when every partition has been told that event time is `eventTimeMs`. */
   readonly onEnd?: (eventTimeMs: number) => Promise<void>
   /** At the end of the source, event time goes on to the next multiple: `learner.syncEventMs`. */
   readonly windowMs?: number
@@ -156,9 +158,10 @@ class Run {
 
   async end(): Promise<void> {
     await this.flush()
-    const { onEnd, windowMs = defaultWindowMs } = this.#options
+    const { onSent, onEnd, windowMs = defaultWindowMs } = this.#options
     const { lastEventTimeMs } = this.#position
-    if (lastEventTimeMs === 0) return
+    if (lastEventTimeMs === 0 || this.#punctuation === null) return
+    await onSent?.()
     const endMs = (Math.floor(lastEventTimeMs / windowMs) + 1) * windowMs
     await this.#hold(endMs, async () => onEnd?.(endMs))
   }
