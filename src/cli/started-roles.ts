@@ -16,11 +16,7 @@ export class StartedRoles {
   /** @param onFailure is to end the others, by the signal of the context */
   constructor(context: RoleContext, onFailure: () => void) {
     this.#started = new Map(roleNames.map((name) => [name, startOne(name, context, onFailure)]))
-    this.ended = (async () => {
-      const all = [...this.#started.values()].map(({ ended }) => ended)
-      const failure = (await Promise.allSettled(all)).find(({ status }) => status === 'rejected')
-      if (failure?.status === 'rejected') throw failure.reason
-    })()
+    this.ended = allEnded([...this.#started.values()])
   }
 
   async stop(name: RoleName): Promise<void> {
@@ -36,4 +32,10 @@ function startOne(name: RoleName, context: RoleContext, onFailure: () => void): 
   const ended = runRoles({ ...context, signal }, [name])
   ended.catch(onFailure)
   return { stop: () => stopping.abort(), ended }
+}
+
+async function allEnded(all: readonly Started[]): Promise<void> {
+  const results = await Promise.allSettled(all.map(({ ended }) => ended))
+  const failure = results.find(({ status }) => status === 'rejected')
+  if (failure?.status === 'rejected') throw failure.reason
 }
