@@ -3,6 +3,11 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { decodeOverride } from '../../src/records/codec.ts'
 import type { Lineage } from '../../src/records/reports.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { FreshetError } from '../../src/errors.ts'
+import type { StepInput, TensorEngine } from '../../src/model/engine.ts'
+import { partitionOf } from '../../src/records/partition.ts'
+import type { OnlineStore, OnlineWrite } from '../../src/runtime/ports.ts'
+import { openEngine } from '../../src/runtime/engines/index.ts'
 import type { LearnerSession } from '../../src/runtime/learner-session.ts'
 import { generation as first, learnerRig } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
@@ -22,7 +27,7 @@ const settings: Partial<Config['learner']> = {
  * The state that a lineage left, but for what only says what has to be looked at again after a restart. Figures are those of the live
  * one: what is left of them with the other goes when both are open.
  */
-function stateOf({ learner, generation }: LearnerSession): unknown {
+function stateOf({ learner, generation }: LearnerSession, live: string): unknown {
   const { users, items, positions, sequence: _, exampleTopic: __, ...all } = learner.snapshot()
   const { evaluation, ...rest } = all
   const clean = <T extends { table: object }>(side: T) => ({
@@ -31,7 +36,7 @@ function stateOf({ learner, generation }: LearnerSession): unknown {
   })
   // Topics have names of their own in each run.
   const places = positions.map(({ topic, ...position }) => [topic.split('.')[1], position])
-  const figures = generation === second ? evaluation : null
+  const figures = generation === live ? evaluation : null
   return { ...rest, figures, positions: places, users: clean(users), items: clean(items) }
 }
 
@@ -132,9 +137,87 @@ test('two runs over the same records leave the same tables, figures and vectors 
   expect(await published(torn)).toEqual(await published(whole))
   for (const generation of [first, second]) {
     const [one, other] = [
-      stateOf(await whole.open({}, { generation })),
-      stateOf(await torn.open(tornConfig, { generation })),
+      stateOf(await whole.open({}, { generation }), second),
+      stateOf(await torn.open(tornConfig, { generation }), second),
     ]
     expect(other).toEqual(one)
   }
 }, 120_000)
+
+test('a crash in the middle of a window changes nothing', async () => {
+  const inputs = async (rig: LearnerRig) => {
+    await rig.items(50)
+    await rig.examples(2_000)
+    await rig.heartbeat(dayEndMs)
+  }
+  const whole = await learnerRig(onTestFinished, { learner: settings })
+  await inputs(whole)
+  const straight = whole.start()
+  await untilLearned(whole, [first])
+  await straight.stop()
+
+  const torn = await learnerRig(onTestFinished, { learner: { ...settings, checkpointMs: 60_000 } })
+  await inputs(torn)
+  let config = torn.config
+  // A window is about forty steps: these are in the first, second and last partition, and in windows further on.
+  for (const [steps = Infinity, writes = Infinity] of [[5], [20], [, 1], [35], [, 4], [100]]) {
+    const sticking = stuckAfter(torn.store, steps, writes)
+    const { engine, store } = sticking
+    const learner = torn.start({ config, engine, store })
+    await sticking.isStuck
+    config = { ...config, stateDir: await learner.crash() }
+    sticking.fail(new FreshetError('ABORTED', 'crashed'))
+    void learner.stop().catch(() => {})
+  }
+  const last = torn.start({ config })
+  await untilLearned(torn, [first])
+  await last.stop()
+  expect(await published(torn)).toEqual(await published(whole))
+  const state = await torn.open({ config })
+  expect(stateOf(state, first)).toEqual(stateOf(await whole.open(), first))
+  for (const { userId, ...row } of state.learner.users.all()) {
+    const partition = partitionOf(userId, torn.partitions)
+    expect((await torn.store.read(first, partition, userId, 1_000)).row).toEqual(row)
+  }
+}, 60_000)
+
+/** An engine that does not come back after so many steps, and a store that does not after so many writes of rows, until they fail. */
+function stuckAfter(onlineStore: OnlineStore, steps: number, writes: number) {
+  let stick!: () => void
+  let fail!: (error: Error) => void
+  const isStuck = new Promise<void>((resolve) => (stick = resolve))
+  const failed = new Promise<never>((_, reject) => (fail = reject))
+  failed.catch(() => {})
+  const counted = <Args extends unknown[], T>(
+    call: (...args: Args) => Promise<T>,
+    most: number,
+  ) => {
+    let left = most
+    return (...args: Args): Promise<T> => {
+      if (left-- > 0) return call(...args)
+      stick()
+      return failed
+    }
+  }
+  const onnx = openEngine('onnx')
+  const engine: TensorEngine = {
+    ...onnx,
+    open: async (model, dense) => {
+      const tensors = await onnx.open(model, dense)
+      return {
+        step: counted((input: StepInput) => tensors.step(input), steps),
+        vectors: (...args) => tensors.vectors(...args),
+        scores: (...args) => tensors.scores(...args),
+        close: () => tensors.close(),
+      }
+    },
+  }
+  const writeRows = counted((write: OnlineWrite) => onlineStore.write(write), writes)
+  const store = new Proxy(onlineStore, {
+    get: (target, name: keyof OnlineStore) =>
+      name === 'write'
+        ? (write: OnlineWrite) => (write.rows.length > 0 ? writeRows(write) : target.write(write))
+        : (target[name] as () => unknown).bind(target),
+  })
+  return { engine, store, isStuck, fail }
+}

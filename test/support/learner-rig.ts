@@ -171,7 +171,8 @@ export async function learnerRig(
       const crash = async (): Promise<string> => {
         hasCrashed = true
         mortal.kill()
-        await own.close()
+        // Its transactions end at once; leaving the group takes a while.
+        void own.close()
         return copyOf(deps.config.stateDir, await temporaryDir(onEnd))
       }
       return { metrics: deps.metrics, stop, crash }
