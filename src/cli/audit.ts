@@ -1,14 +1,13 @@
 import { FreshetError } from '../errors.ts'
-import { decodeExample } from '../records/codec.ts'
 import { bodyOfExample } from '../records/example-codec.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { ExamplesHash, openArchive } from '../runtime/archive/archive.ts'
 import type { Archive, ArchivedRange } from '../runtime/archive/archive.ts'
+import { readExample } from '../runtime/compactor-record.ts'
 import { readControl } from '../runtime/control.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import type { KafkaClient } from '../runtime/ports.ts'
 import { dayNamed, dayOf } from '../streams/day-cut.ts'
-import type { SourceRecord } from '../streams/stage.ts'
 import type { AuditOptions } from './commands/audit.ts'
 import { withKafka } from './connect.ts'
 import { effectiveConfig } from './options.ts'
@@ -198,7 +197,7 @@ async function readLog(
   const problems: string[] = []
   await kafka.readRange({ topic, partition }, from, to, ({ records }) => {
     for (const record of records) {
-      const read = timeOf(record)
+      const read = readExample(record.value)
       const recordDay = read === null ? null : dayOf(read.eventTimeMs)
       if (recordDay !== null && recordDay >= ends) {
         const time = new Date(read!.eventTimeMs).toISOString()
@@ -212,16 +211,6 @@ async function readLog(
     }
   })
   return { ...counts, problems }
-}
-
-/** Null for what cannot be read. */
-function timeOf({ value }: SourceRecord): { kind: string; eventTimeMs: number } | null {
-  try {
-    return value === null ? null : decodeExample(value)
-  } catch (error) {
-    if (error instanceof FreshetError && error.disposition === 'dead-letter') return null
-    throw error
-  }
 }
 
 /** The days join: the archive begins where the day before was cut, and ends where this one was. */

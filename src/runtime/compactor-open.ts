@@ -17,8 +17,17 @@ export interface CompactorState {
   readonly offsets: readonly number[]
   /** Files of the days that are not sealed. */
   readonly files: readonly DayFile[]
+  /** What retention was faster with, as ranges without examples, so that the days join. */
+  readonly lost: readonly DayEnd[]
   /** Proposed, and not known to be decided. */
   readonly proposal: ReportBodies['cut'] | null
+}
+
+/** In front of `offset`, the partition belongs to `day`. */
+export interface DayEnd {
+  readonly partition: number
+  readonly day: Day
+  readonly offset: number
 }
 
 type Deps = Pick<CompactorDeps, 'kafka' | 'topics' | 'config' | 'log'>
@@ -61,7 +70,24 @@ export async function restoreCompactor(
     offsets.map((offset, partition) => ({ offset, starts: startsOf(files, partition, last) })),
     decided,
   )
-  return { fold, through, offsets, files, proposal: isOpen ? proposed.cut : null }
+  const lost = offsets.flatMap((to, partition) => {
+    const from = through[partition]!
+    return from < to ? lostDays(partition, from, to, decided, fold.openDay(partition)) : []
+  })
+  return { fold, through, offsets, files, lost, proposal: isOpen ? proposed.cut : null }
+}
+
+/** The days of a range that is gone: by the cuts, and else the one that was open. */
+function lostDays(
+  partition: number,
+  from: number,
+  to: number,
+  decided: readonly DecidedCut[],
+  openDay: Day | null,
+): DayEnd[] {
+  const ends = decided.map(({ day, offsets }) => ({ partition, day, offset: offsets[partition]! }))
+  const within = ends.filter(({ offset }) => offset > from && offset <= to)
+  return openDay === null ? within : [...within, { partition, day: openDay, offset: to }]
 }
 
 /** In the order of their days. */

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreshetError } from '../errors.ts'
-import { decodeExample } from '../records/codec.ts'
 import type { ReportBodies } from '../records/reports.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { beginOf, dayName, dayNamed, dayOf } from '../streams/day-cut.ts'
@@ -11,6 +10,7 @@ import { ArchiveFiles } from './compactor-files.ts'
 import { IdlePartitions } from './compactor-idle.ts'
 import { decidedCuts, restoreCompactor } from './compactor-open.ts'
 import type { CompactorState } from './compactor-open.ts'
+import { readExample } from './compactor-record.ts'
 import { CompactorReports } from './compactor-reports.ts'
 import type { CompactorReport } from './compactor-reports.ts'
 import { CompactorTraining } from './compactor-training.ts'
@@ -73,7 +73,7 @@ export class CompactorSession {
   private constructor(
     deps: CompactorDeps,
     producer: TransactionalProducer,
-    { fold, through, offsets, files, proposal }: CompactorState,
+    { fold, through, offsets, files, lost, proposal }: CompactorState,
     thread: FullUpdateThread,
     hooks: SessionHooks,
   ) {
@@ -105,6 +105,7 @@ export class CompactorSession {
       through,
       files,
     )
+    for (const { partition, offset, day } of lost) this.#files.endDay(partition, offset, day)
     this.#training = new CompactorTraining({
       ...{ config, thread, metrics, clock, log },
       onNews: (reports) => {
@@ -144,9 +145,10 @@ export class CompactorSession {
       if (decidedEnd !== null && offset >= decidedEnd) {
         this.#files.endDay(partition, decidedEnd, this.#fold.openDay(partition)!)
       }
-      const read = this.#read(value)
-      const day = this.#fold.add(partition, offset, read.day)
-      this.#files.add(partition, offset, day, read.isExample ? value : null)
+      const read = readExample(value)
+      if (read === null) this.#deps.metrics.archiveUnreadable.inc()
+      const day = this.#fold.add(partition, offset, read === null ? null : dayOf(read.eventTimeMs))
+      this.#files.add(partition, offset, day, read?.kind === 'example' ? value : null)
     }
     this.#idle.onRecords(partition)
     this.#lags[partition] = Math.max(0, highWatermark - this.#fold.position(partition))
@@ -220,18 +222,6 @@ export class CompactorSession {
       } else if (this.#fold.decided === null || decided.day > this.#fold.decided) {
         if (!this.#fold.decide(decided)) throw cutElsewhere(decided.day)
       }
-    }
-  }
-
-  #read(value: Buffer | null): { readonly isExample: boolean; readonly day: Day | null } {
-    try {
-      if (value === null) throw new FreshetError('RECORD_INVALID', 'An example must have a value')
-      const { kind, eventTimeMs } = decodeExample(value)
-      return { isExample: kind === 'example', day: dayOf(eventTimeMs) }
-    } catch (error) {
-      if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
-      this.#deps.metrics.archiveUnreadable.inc()
-      return { isExample: false, day: null }
     }
   }
 

@@ -230,3 +230,21 @@ test('an archive of another topic ends the role with what to do about it', async
   rig.start()
   await vi.waitFor(() => expect(rig.complaints.join()).toContain('Move the folder archive'), within)
 })
+
+test('examples that retention has deleted before they were archived are named, and the rest is archived', async () => {
+  const rig = await compactorRig(onTestFinished, { partitions: 1 })
+  const first = rig.start()
+  await rig.send(0, ['2026-01-01T10:00Z', '2026-01-02T10:00Z', '2026-01-02T11:00Z'])
+  await vi.waitFor(async () => expect((await rig.archive.through()).get(0)).toBe(1), within)
+  await first.stop()
+  await rig.forget(0, 2)
+  rig.start()
+  await rig.decide()
+  await rig.send(0, ['2026-01-03T00:00Z'])
+  await vi.waitFor(() => expect(rig.document().cuts).toHaveProperty('2026-01-02'), within)
+  await untilSealed(rig, '2026-01-02')
+  expect((await rig.archive.readSeal('2026-01-02'))?.examples).toBe(1)
+  expect(rig.complaints).toEqual([
+    'examples were deleted before they were archived: give the topic a longer retention.ms',
+  ])
+})

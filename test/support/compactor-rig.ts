@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { Kafka, logLevel } from 'kafkajs'
 import { expect, inject } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import type { Metrics } from '../../src/metrics/metrics.ts'
 import {
-  decodeExample,
   decodeReport,
   encodeControlDocument,
   encodeExample,
@@ -20,6 +20,7 @@ import { noFeatures } from '../../src/records/types.ts'
 import type { ControlDocument, Report } from '../../src/records/types.ts'
 import { ExamplesHash, openArchive } from '../../src/runtime/archive/archive.ts'
 import type { Archive, ArchivedRange } from '../../src/runtime/archive/archive.ts'
+import { readExample } from '../../src/runtime/compactor-record.ts'
 import { runCompactor } from '../../src/runtime/compactor.ts'
 import type { CompactorDeps } from '../../src/runtime/compactor.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
@@ -52,6 +53,8 @@ export interface CompactorRig {
   /** Sends to a partition of examples. */
   send(partition: number, values: readonly Sent[]): Promise<void>
   items(ids: readonly string[]): Promise<void>
+  /** What retention does: examples below the offset are gone. */
+  forget(partition: number, offset: number): Promise<void>
   /** Writes the control document that follows from the one before. */
   control(changes: Partial<ControlDocument>): Promise<void>
   /** From now on every cut and every generation that is reported goes into the control document, at once and once, as the controller does. */
@@ -131,6 +134,16 @@ export async function compactorRig(
           return { topic: topics.items, key: itemId, value, timestampMs: Date.now() }
         }),
       ),
+    forget: async (partition, offset) => {
+      const brokers = [...config.kafka.brokers]
+      const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin()
+      await admin.connect()
+      // Also makes it know the topic, which the next call takes for granted.
+      await admin.fetchTopicOffsets(topics.examples)
+      const partitions = [{ partition, offset: String(offset) }]
+      await admin.deleteTopicRecords({ topic: topics.examples, partitions })
+      await admin.disconnect()
+    },
     cuts: () => {
       const bodies = reports.filter(({ kind }) => kind === 'cut').map(({ body }) => body)
       const texts = new Set(bodies.map((body) => JSON.stringify(body)))
@@ -211,25 +224,15 @@ export async function daysOfLog(
     for (const [partition, to] of cuts[day]!.entries()) {
       const place = { topic: topics.examples, partition }
       await kafka.readRange(place, from[partition]!, to, ({ records }) => {
-        for (const { value } of records) if (isExample(value)) hash.add(partition, bodyOf(value!))
+        for (const { value } of records) {
+          if (readExample(value)?.kind === 'example') hash.add(partition, bodyOfExample(value!)!)
+        }
       })
       from[partition] = to
     }
     days[day] = { examples: hash.count, hash: hash.digest() }
   }
   return days
-}
-
-function isExample(value: Buffer | null): boolean {
-  try {
-    return value !== null && decodeExample(value).kind === 'example'
-  } catch {
-    return false
-  }
-}
-
-function bodyOf(value: Buffer): Buffer {
-  return bodyOfExample(value)!
 }
 
 /** What the archive holds of each day. */
