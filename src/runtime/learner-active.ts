@@ -83,7 +83,7 @@ export class ActiveLearner {
     this.#wanted = wantedLineages(document, clock.nowMs(), config.generations.rollbackWindowMs)
     for (const [generation, lineage] of this.#lineages) {
       const role = this.#wanted.roles.get(generation)
-      // With no time to roll back it would be gone before it has handed over.
+      // What was live is let go of once it has handed over, however short the time to roll back.
       if (role === undefined && lineage.session?.learner.isEvaluating !== true) this.#letGo(lineage)
       else lineage.role = role ?? 'previous'
     }
@@ -183,7 +183,7 @@ export class ActiveLearner {
 
   #release(generation: string): void {
     if (this.#isStopping || this.#closing.has(generation)) return
-    if (this.#wanted.roles.has(generation)) return
+    if (this.#wanted.roles.has(generation) || this.#lineages.has(generation)) return
     this.#releases.add(generation, this.#isKept(generation))
   }
 
@@ -210,7 +210,7 @@ export class ActiveLearner {
     const before = others.find(({ learner }) => learner.isEvaluating) ?? null
     if (live.learner.isEvaluating) {
       if (before !== null) await this.#between(() => before.endEvaluation())
-      return
+      return this.#letGoOf(before)
     }
     const isComing = [...this.#lineages.values()].some(
       ({ role, session, isFailing }) => role === 'previous' && session === null && !isFailing,
@@ -219,6 +219,11 @@ export class ActiveLearner {
     const { order } = this.#deps.config.learner
     if (before !== null && order === 'event-time' && !isAsFarAs(before, live)) return
     await this.#between(() => live.beginEvaluation(before?.endEvaluation() ?? null))
+    this.#letGoOf(before)
+  }
+
+  /** Of one that was only waited for. */
+  #letGoOf(before: LearnerSession | null): void {
     if (before !== null && !this.#wanted.roles.has(before.generation)) this.follow(this.#document)
   }
 
