@@ -23,16 +23,18 @@ export class ComparisonThread {
   figures: ComparedFigures | null = null
   readonly #worker: Worker
   #comparing: Promise<void> = Promise.resolve()
+  #isGone = false
   #answered: { resolve: () => void; reject: (error: Error) => void } | null = null
 
   constructor({ kafka, learner, model, artifacts }: ComparisonStart['config']) {
     const start: ComparisonStart = { config: { kafka, learner, model, artifacts } }
     this.#worker = new Worker(workerFile(), { workerData: start })
     this.#worker.unref()
-    const gone = (why: string): void =>
-      this.#answered?.reject(
-        new FreshetError('SERVER_FAILED', `the comparison's thread ended: ${why}`),
-      )
+    const gone = (why: string): void => {
+      this.#isGone = true
+      const message = `the comparison's thread ended: ${why}`
+      this.#answered?.reject(new FreshetError('SERVER_FAILED', message))
+    }
     this.#worker.on('error', (error) => gone(messageOf(error)))
     this.#worker.on('exit', (code) => gone(`exit code ${code}`))
     this.#worker.on('message', (answer: ComparisonAnswer) => this.#onAnswer(answer))
@@ -57,6 +59,7 @@ export class ComparisonThread {
   }
 
   async close(): Promise<void> {
+    if (this.#isGone) return
     const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
     this.#worker.postMessage({ kind: 'close' } satisfies ComparisonRequest)
     const timer = setTimeout(() => void this.#worker.terminate(), closeMs)

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { FreshetError, messageOf } from '../errors.ts'
 import type { RecallFigures } from '../model/evaluation.ts'
+import type { ComparedFigures } from '../streams/comparison.ts'
 import type { FullUpdateFacts } from './day-turns.ts'
 import type { Figures } from './figures.ts'
+import type { ProbeCounts } from './recall-probe.ts'
 import type { Learned } from './report-watch.ts'
 
 export interface RunFacts {
@@ -11,6 +13,10 @@ export interface RunFacts {
   readonly learned: Learned | null
   readonly fullUpdates: readonly FullUpdateFacts[]
   readonly switches: number
+  /** Of a probe that asked for recall all the while. */
+  readonly probe: ProbeCounts
+  /** Null for a replay without end, or one that goes on from before. */
+  readonly compared: ComparedFigures | null
   readonly wallSeconds: number
 }
 
@@ -25,7 +31,8 @@ export async function writeReport(file: string, facts: RunFacts): Promise<void> 
   })
 }
 
-function reportOf({ input, figures, learned, fullUpdates, switches, wallSeconds }: RunFacts) {
+function reportOf(facts: RunFacts) {
+  const { input, figures, learned, fullUpdates, switches, probe, compared, wallSeconds } = facts
   const { visible } = figures.delays
   return {
     input,
@@ -45,6 +52,19 @@ function reportOf({ input, figures, learned, fullUpdates, switches, wallSeconds 
     generations: fullUpdates.length,
     switches,
     fullUpdateSeconds: round(fullUpdates.reduce((sum, { seconds }) => sum + seconds, 0)),
+    mixedReplies: probe.mixed,
+    probe,
+    // Progressively, on the same cases: every click is ranked before it is learnt.
+    comparison:
+      compared === null || learned === null
+        ? null
+        : {
+            fullAndIncremental: sharesOf(learned.figures.all),
+            fullOnly: sharesOf(compared.fullOnly),
+            incrementalOnly: sharesOf(compared.incrementalOnly),
+            popularity24h: sharesOf(compared.popularity24h),
+            popularity7d: sharesOf(compared.popularity7d),
+          },
     fullUpdates,
     visibleDelayP50Ms: visible.p50Ms,
     visibleDelayP99Ms: visible.p99Ms,
@@ -52,6 +72,15 @@ function reportOf({ input, figures, learned, fullUpdates, switches, wallSeconds 
     generation: figures.generation,
     overrideSequence: figures.overrideSequence,
     wallSeconds,
+  }
+}
+
+function sharesOf(figures: RecallFigures) {
+  return {
+    cases: figures.cases,
+    recallAt50: shareOf(figures, 'hitsAt50'),
+    recallAt100: shareOf(figures, 'hitsAt100'),
+    mrrAt100: shareOf(figures, 'reciprocalRanks'),
   }
 }
 

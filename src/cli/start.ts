@@ -10,6 +10,7 @@ import { localConfig, openInput, type Input } from './input.ts'
 import { LiveView } from './live-view.ts'
 import { startLocalServers } from './local-servers.ts'
 import { claimProfile } from './profile.ts'
+import { Observers } from './observers.ts'
 import { ReportWatch, type Learned } from './report-watch.ts'
 import { openContext, type RoleContext } from './role-context.ts'
 import { writeReport } from './run-report.ts'
@@ -73,26 +74,38 @@ async function play(run: Run, stop: AbortSignal): Promise<void> {
   const turns = await DayTurns.open(context, reports)
   const view = new LiveView({ ...run, source: input.source, daily: () => turns.status })
   const roles = new StartedRoles({ ...context, signal }, () => done.abort())
-  const inputEnds = playInput({ run, view, turns, reports, roles }, signal).finally(() => {
-    if (options.exit === true) done.abort()
-  })
+  const observers = options.report === undefined ? null : await observe(run, turns)
+  const inputEnds = playInput({ run, view, turns, reports, roles, observers }, signal).finally(
+    () => {
+      if (options.exit === true) done.abort()
+    },
+  )
   inputEnds.catch(() => done.abort())
   view.start()
   const results = await Promise.allSettled([roles.ended, inputEnds])
   view.end()
+  await observers?.stop()
   await turns.close()
   await reports.close()
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-  if (options.report === undefined || view.latest === null) return
+  if (options.report === undefined || observers === null || view.latest === null) return
   await writeReport(options.report, {
     input: input.source.description,
     figures: view.latest,
     learned: results[1].status === 'fulfilled' ? results[1].value : reports.learned,
     fullUpdates: turns.fullUpdates,
     switches: turns.switches,
+    probe: observers.counts,
+    compared: observers.compared,
     wallSeconds: Math.round((Date.now() - startedMs) / 100) / 10,
   })
+}
+
+async function observe({ context, input }: Run, turns: DayTurns): Promise<Observers> {
+  const { source, speed } = input
+  const position = await openPositions(context.config.stateDir).load(source.identity)
+  return Observers.start(context, turns, speed === 'max' && position === null)
 }
 
 interface Playing {
@@ -101,11 +114,12 @@ interface Playing {
   readonly turns: DayTurns
   readonly reports: ReportWatch
   readonly roles: StartedRoles
+  readonly observers: Observers | null
 }
 
 /** @returns the learner's report once everything is learnt */
 async function playInput(
-  { run: { context, options, input }, view, turns, reports, roles }: Playing,
+  { run: { context, options, input }, view, turns, reports, roles, observers }: Playing,
   signal: AbortSignal,
 ): Promise<Learned | null> {
   const { config, kafka, topics, clock } = context
@@ -113,10 +127,16 @@ async function playInput(
     ...{ signal, kafka, topics, clock, source: input.source, speed: input.speed },
     positions: openPositions(config.stateDir),
     windowMs: config.learner.syncEventMs,
-    onDayEnd: async (day) => void (await turns.dayEnded(day, signal)),
+    onDayEnd: async (day) => {
+      const ended = await turns.dayEnded(day, signal)
+      if (ended !== null) await observers?.onDayEnded(ended)
+    },
     // The last window may end with its day. That day is not to be cut, and a generation made that nobody waits for.
     onSent: async () => void (options.exit === true && (await roles.stop('compactor'))),
-    onEnd: (eventTimeMs) => turns.learntThrough(eventTimeMs, signal),
+    onEnd: async (eventTimeMs) => {
+      await turns.learntThrough(eventTimeMs, signal)
+      if (turns.live !== null && !signal.aborted) await observers?.onEnd(turns.live)
+    },
     onProgress: (now) => view.onReplay(now),
   })
   view.onReplay(progress)
