@@ -1,0 +1,90 @@
+export interface LineChart {
+  readonly title: string
+  /** What the horizontal axis counts. */
+  readonly x: string
+  /** Where a vertical line is drawn. */
+  readonly mark: number
+  readonly series: readonly {
+    readonly name: string
+    readonly points: readonly (readonly [number, number])[]
+  }[]
+}
+
+const width = 720
+const height = 320
+const margin = { left: 52, right: 16, top: 40, bottom: 44 }
+/** Two that differ in lightness as well as in hue. */
+const colours = ['#1b6ca8', '#d9822b', '#3a7d44', '#7a4fa3']
+
+/** A drawing of a few lines over time, as SVG without any script or font of its own. The vertical axis starts at 0. */
+export function lineChart({ title, x, mark, series }: LineChart): string {
+  const points = series.flatMap((one) => one.points)
+  const xs = points.map(([value]) => value)
+  const [fromX, toX] = [Math.min(...xs), Math.max(...xs)]
+  const toY = niceAbove(Math.max(...points.map(([, value]) => value)))
+  const placeX = (value: number): number =>
+    margin.left + ((value - fromX) / (toX - fromX)) * (width - margin.left - margin.right)
+  const placeY = (value: number): number =>
+    height - margin.bottom - (value / toY) * (height - margin.top - margin.bottom)
+  const parts = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
+    text(margin.left, 20, title, 'font-size="14" font-weight="bold"'),
+    ...ticks(0, toY).map((value) => {
+      const y = placeY(value)
+      return `${line(margin.left, y, width - margin.right, y, '#e3e3e3')}${text(margin.left - 6, y + 4, String(value), 'text-anchor="end" fill="#555"')}`
+    }),
+    ...ticks(fromX, toX).map((value) =>
+      text(
+        placeX(value),
+        height - margin.bottom + 16,
+        String(value),
+        'text-anchor="middle" fill="#555"',
+      ),
+    ),
+    text((margin.left + width) / 2, height - 8, x, 'text-anchor="middle" fill="#555"'),
+    line(placeX(mark), margin.top - 6, placeX(mark), height - margin.bottom, '#999', '4 3'),
+    ...series.flatMap(({ name, points: own }, i) => {
+      const colour = colours[i % colours.length]!
+      const path = own.map(([px, py]) => `${placeX(px).toFixed(1)},${placeY(py).toFixed(1)}`)
+      const left = width - margin.right - 170
+      const y = height - margin.bottom - 14 - 18 * (series.length - 1 - i)
+      return [
+        `<polyline points="${path.join(' ')}" fill="none" stroke="${colour}" stroke-width="2"/>`,
+        line(left, y - 4, left + 22, y - 4, colour, '', 3),
+        text(left + 28, y, name),
+      ]
+    }),
+    '</svg>',
+  ]
+  return `${parts.join('\n')}\n`
+}
+
+function ticks(from: number, to: number): number[] {
+  const step = niceAbove((to - from) / 8)
+  const first = Math.ceil(from / step)
+  const count = Math.floor(to / step + 1e-9) - first + 1
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(6)))
+}
+
+/** 1, 2 or 5 times a power of ten, not below the value. */
+function niceAbove(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value))
+  return [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= value - 1e-12)!
+}
+
+function text(x: number, y: number, content: string, attributes = ''): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${attributes}>${content.replaceAll('&', '&amp;').replaceAll('<', '&lt;')}</text>`
+}
+
+function line(
+  x1: number,
+  y1: number,
+  x2: number,
+  y2: number,
+  colour: string,
+  dashes = '',
+  strokeWidth = 1,
+): string {
+  return `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" stroke="${colour}" stroke-width="${strokeWidth}" stroke-dasharray="${dashes}"/>`
+}
