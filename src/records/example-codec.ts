@@ -96,10 +96,10 @@ export function decodeExampleBody(body: Buffer): Example {
   return readExample(reader, readFeatures)
 }
 
-/** Passes over the body of an example. */
+/** Passes over the body of an example; what is passed over can be decoded. */
 export function passExample(reader: AvroReader): void {
   for (const id of ['request_id', 'user_id', 'item_id']) reader.skip(id)
-  for (const number of ['event_time', 'impression_time', 'position']) reader.passLong(number)
+  for (const number of ['event_time', 'impression_time', 'position']) reader.long(number)
   reader.pass('weight', 8)
   reader.skip('scenario')
   reader.skipStrings('hard_negatives')

@@ -1,5 +1,5 @@
 import { AvroWriter } from './avro-io.ts'
-import { encodeContainer, openContainer } from './object-container.ts'
+import { decodeContainer, encodeContainer } from './object-container.ts'
 import { record } from './schema-parts.ts'
 
 /** Ids in the order of the rows that belong to them, as an Avro object container file. */
@@ -8,18 +8,22 @@ export type IdKind = 'UserId' | 'ItemId'
 
 /** The same ids give the same bytes. */
 export function encodeIds(kind: IdKind, ids: readonly string[]): Uint8Array[] {
-  const writer = new AvroWriter(256)
-  const bodies = ids.map((id) => {
-    writer.start(Buffer.alloc(0))
-    writer.string(id)
-    return writer.finish()
-  })
-  return encodeContainer(schemaOf(kind), bodies)
+  return encodeContainer(schemaOf(kind), bodiesOf(ids))
 }
 
 /** @throws FreshetError FILE_INVALID saying what is wrong */
 export function decodeIds(kind: IdKind, bytes: Buffer): string[] {
-  return [...openContainer(schemaOf(kind), bytes).values((reader) => reader.string(kind))]
+  return decodeContainer(schemaOf(kind), bytes, (reader) => reader.string(kind)).values
+}
+
+/** One after the other: there may be millions. */
+function* bodiesOf(ids: readonly string[]): Generator<Buffer> {
+  const writer = new AvroWriter(256)
+  for (const id of ids) {
+    writer.start(Buffer.alloc(0))
+    writer.string(id)
+    yield writer.finish()
+  }
 }
 
 function schemaOf(kind: IdKind) {

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { FreshetError, messageOf } from '../../errors.ts'
+import type { AvroReader } from '../../records/avro-io.ts'
 import { bodyOfExample, passExample } from '../../records/example-codec.ts'
-import { encodeContainer, openContainer } from '../../records/object-container.ts'
+import { decodeContainer, encodeContainer } from '../../records/object-container.ts'
 import { example } from '../../records/schemas.ts'
 import type { CatalogueChange } from '../../streams/learner-types.ts'
 import type { ArtifactStore } from '../generation/artifact-store.ts'
+import type { Logger } from '../ports.ts'
 import { decodeCatalogueFile, encodeCatalogueFile } from './catalogue-file.ts'
+import { deflate } from './deflate.ts'
 
 /** Offsets [from, to) of a partition of the examples topic. */
 export interface ArchivedRange {
@@ -64,8 +67,9 @@ export interface Archive {
   readSeal(day: string): Promise<DaySeal | null>
 }
 
-export function openArchive(store: ArtifactStore): Archive {
-  return new StoredArchive(store)
+/** @param log is told which files are passed over */
+export function openArchive(store: ArtifactStore, log?: Pick<Logger, 'warn'>): Archive {
+  return new StoredArchive(store, log)
 }
 
 /**
@@ -96,13 +100,15 @@ export class ExamplesHash {
 
 const folder = 'archive'
 const dayPattern = /^day=(\d{4}-\d{2}-\d{2})$/
-const filePattern = /^examples-(\d+)-(\d+)-(\d+)\.avro$/
+const filePattern = /^examples-(0|[1-9]\d*)-(0|[1-9]\d*)-([1-9]\d*)\.avro$/
 
 class StoredArchive implements Archive {
   readonly #store: ArtifactStore
+  readonly #log: Pick<Logger, 'warn'> | undefined
 
-  constructor(store: ArtifactStore) {
+  constructor(store: ArtifactStore, log: Pick<Logger, 'warn'> | undefined) {
     this.#store = store
+    this.#log = log
   }
 
   async days(): Promise<readonly string[]> {
@@ -119,6 +125,9 @@ class StoredArchive implements Archive {
       const match = filePattern.exec(name)
       if (match === null) return []
       const [partition, from, to] = match.slice(1).map(Number) as [number, number, number]
+      if (from >= to) {
+        throw new FreshetError('FILE_INVALID', `${folder}/day=${day}/${name}: no such offsets`)
+      }
       return [{ partition, from, to }]
     })
     // Of two that begin at one offset the longer comes first, and the other one lies inside it.
@@ -141,18 +150,15 @@ class StoredArchive implements Archive {
 
   async write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void> {
     const bodies = values.flatMap((value) => bodyOfExample(value) ?? [])
-    const metadata = {
-      'freshet.day': day,
-      'freshet.partition': String(range.partition),
-      'freshet.from': String(range.from),
-      'freshet.to': String(range.to),
-    }
-    await this.#store.put(nameOf(day, range), encodeContainer(example, bodies, metadata))
+    const metadata = metadataOf(day, range)
+    await this.#store.put(nameOf(day, range), encodeContainer(example, bodies, { metadata }))
   }
 
   async *read(day: string): AsyncGenerator<readonly Buffer[]> {
-    const ranges = (await this.readSeal(day))?.ranges ?? (await this.ranges(day))
+    const files = await this.files(day)
+    const ranges = (await this.readSeal(day))?.ranges ?? withoutContained(files)
     checkContiguous(day, ranges)
+    this.#sayPassedOver(day, files, ranges)
     for (const one of ranges) yield await this.#readFile(day, one)
   }
 
@@ -181,22 +187,57 @@ class StoredArchive implements Archive {
     if (!(await this.#store.exists(name))) return null
     const bytes = await this.#store.get(name)
     return naming(name, (text: Buffer) => {
-      const parsed = daySeal.safeParse(JSON.parse(text.toString()))
-      if (parsed.success) return parsed.data
-      throw new FreshetError('FILE_INVALID', z.prettifyError(parsed.error))
+      const { data, error } = daySeal.safeParse(JSON.parse(text.toString()))
+      if (error !== undefined) throw new FreshetError('FILE_INVALID', z.prettifyError(error))
+      if (data.day !== day) throw new FreshetError('FILE_INVALID', `it is the seal of ${data.day}`)
+      return data
     })(bytes)
   }
 
   async #readFile(day: string, one: ArchivedRange): Promise<Buffer[]> {
     const name = nameOf(day, one)
     const bytes = await this.#store.get(name)
-    return naming(name, () => [
-      ...openContainer(example, bytes).values((reader) => {
-        const start = reader.offset
-        passExample(reader)
-        return reader.bytes.subarray(start, reader.offset)
-      }),
-    ])(bytes)
+    return naming(name, () => {
+      const { metadata, values } = decodeContainer(example, bytes, bodyAt, [deflate])
+      for (const [key, expected] of Object.entries(metadataOf(day, one))) {
+        const found = metadata.get(key)
+        // Files that others have written have a name alone.
+        if (found !== undefined && found !== expected) {
+          throw new FreshetError('FILE_INVALID', `${key} is ${found} in it: it was renamed`)
+        }
+      }
+      if (values.length <= one.to - one.from) return values
+      const why = `${values.length} examples in ${one.to - one.from} offsets`
+      throw new FreshetError('FILE_INVALID', why)
+    })(bytes)
+  }
+
+  #sayPassedOver(
+    day: string,
+    files: readonly ArchivedRange[],
+    ranges: readonly ArchivedRange[],
+  ): void {
+    const read = new Set(ranges.map((range) => nameOf(day, range)))
+    for (const file of files) {
+      const name = nameOf(day, file)
+      if (read.has(name)) continue
+      this.#log?.warn({ day, file: name }, 'passed over a file: other files hold its examples')
+    }
+  }
+}
+
+function bodyAt(reader: AvroReader): Buffer {
+  const start = reader.offset
+  passExample(reader)
+  return reader.bytes.subarray(start, reader.offset)
+}
+
+function metadataOf(day: string, { partition, from, to }: ArchivedRange) {
+  return {
+    'freshet.day': day,
+    'freshet.partition': String(partition),
+    'freshet.from': String(from),
+    'freshet.to': String(to),
   }
 }
 
@@ -211,15 +252,18 @@ function withoutContained(sorted: readonly ArchivedRange[]): ArchivedRange[] {
   return kept
 }
 
+/** @throws FreshetError FILE_INVALID where ranges of a partition do not follow each other */
 function checkContiguous(day: string, ranges: readonly ArchivedRange[]): void {
-  for (const [i, { partition, from }] of ranges.entries()) {
+  for (const [i, range] of ranges.entries()) {
     const before = ranges[i - 1]
-    if (before?.partition !== partition || before.to === from) continue
-    const what = before.to < from ? 'leave a gap' : 'overlap'
-    throw new FreshetError(
-      'FILE_INVALID',
-      `${nameOf(day, before)} and ${nameOf(day, ranges[i]!)} ${what}: an example would be ${before.to < from ? 'lost' : 'trained twice'}`,
-    )
+    if (before === undefined || before.partition < range.partition) continue
+    if (before.partition === range.partition && before.to === range.from) continue
+    const isGap = before.partition === range.partition && before.to < range.from
+    const what = isGap
+      ? 'leave a gap: examples would be lost'
+      : 'overlap: examples would train twice'
+    const names = `${nameOf(day, before)} and ${nameOf(day, range)}`
+    throw new FreshetError('FILE_INVALID', `${names} ${what}`)
   }
 }
 

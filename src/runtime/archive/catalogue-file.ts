@@ -1,10 +1,12 @@
+import { FreshetError } from '../../errors.ts'
 import { AvroWriter } from '../../records/avro-io.ts'
 import type { AvroReader } from '../../records/avro-io.ts'
 import { decodeFeatures, passFeatures, writeFeatures } from '../../records/features-codec.ts'
-import { encodeContainer, openContainer } from '../../records/object-container.ts'
+import { decodeContainer, encodeContainer } from '../../records/object-container.ts'
 import { record } from '../../records/schema-parts.ts'
 import { item } from '../../records/schemas.ts'
 import type { CatalogueChange } from '../../streams/learner-types.ts'
+import { deflate } from './deflate.ts'
 
 /** `item`: null for one that was withdrawn. */
 const schema = record('CatalogueEntry', [
@@ -33,7 +35,16 @@ export function encodeCatalogueFile(entries: readonly CatalogueChange[]): Buffer
 
 /** @throws FreshetError FILE_INVALID */
 export function decodeCatalogueFile(bytes: Buffer): CatalogueChange[] {
-  return [...openContainer(schema, bytes).values(readEntry)]
+  const { values } = decodeContainer(schema, bytes, readEntry, [deflate])
+  const seen = new Set<string>()
+  for (const { itemId, item: entry } of values) {
+    if (seen.has(itemId)) throw new FreshetError('FILE_INVALID', `item ${itemId} is there twice`)
+    if (entry !== null && entry.itemId !== itemId) {
+      throw new FreshetError('FILE_INVALID', `item ${entry.itemId} is there as ${itemId}`)
+    }
+    seen.add(itemId)
+  }
+  return values
 }
 
 function readEntry(reader: AvroReader): CatalogueChange {
