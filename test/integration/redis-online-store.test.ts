@@ -125,6 +125,52 @@ test('a store that has lost acknowledged writes takes no more, and cannot be cla
   expect([await write(40), await write(40)]).toEqual(['written', 'written'])
 })
 
+test('rows of users who are gone are removed with the write that says so, by their run alone', async () => {
+  const store = await open(inject('redisUrl'))
+  const generation = newGeneration()
+  const names = Array.from({ length: 700 }, (_, i) => `u${i}`)
+  await load(
+    store,
+    generation,
+    names.map((name) => row(name, 1)),
+  )
+  const rowsOf = async (): Promise<number> => {
+    const reads = names.map((name) => store.read(generation, 2, name, 5_000))
+    return (await Promise.all(reads)).filter((read) => read.row !== null).length
+  }
+  const removal = { ...writeOf(generation, [row('u699', 2)], 2), removedUsers: names.slice(0, 650) }
+  expect(await store.write({ ...removal, runId: 'other' })).toBe('not-loaded')
+  expect(await rowsOf()).toBe(700)
+  expect(await store.write(removal)).toBe('written')
+  expect(await rowsOf()).toBe(50)
+  const { row: last, learnedThrough } = await store.read(generation, 2, 'u699', 1_000)
+  expect([last?.offset, learnedThrough?.offset]).toEqual([2, 2])
+})
+
+test('dropping a generation removes its keys and no other, and nobody writes to it after that', async () => {
+  const store = await open(inject('redisUrl'), { keyPrefix: 'a[b]*:' })
+  const generation = newGeneration()
+  // Names that a careless pattern would take along.
+  const others = [`${generation}0`, `x${generation}`, generation.replace('-', 'x')]
+  for (const id of [generation, ...others]) {
+    const rows = Array.from({ length: 30 }, (_, i) => row(strangeIds[i] ?? `u${i}`, 1))
+    await load(store, id, rows)
+  }
+  const foreign = await open(inject('redisUrl'), { keyPrefix: 'ab:' })
+  await load(foreign, generation, [row('u', 1)])
+
+  expect(await store.drop(generation, 3, AbortSignal.timeout(10_000))).toBe(30)
+  expect(await store.read(generation, 2, 'u20', 1_000)).toEqual({
+    ...{ isLoaded: false, row: null, learnedThrough: null },
+  })
+  for (const id of others) expect((await store.read(id, 2, 'u20', 1_000)).row).not.toBeNull()
+  expect((await foreign.read(generation, 2, 'u', 1_000)).row).not.toBeNull()
+  expect(await store.write(writeOf(generation, [row('u', 1)]))).toBe('not-loaded')
+  await expect(store.drop(others[0]!, 3, AbortSignal.abort())).rejects.toMatchObject({
+    code: 'ABORTED',
+  })
+})
+
 test('a batch larger than one script is written whole, its position last', async () => {
   const store = await open(inject('redisUrl'))
   const generation = newGeneration()
@@ -249,6 +295,13 @@ test('on a cluster every key of a partition lies in one slot, and reads and writ
   expect((await store.read('g', 2, '}{', 1_000)).row?.offset).toBe(4)
   await raw.script('FLUSH')
   expect(await store.write(writeOf('g', [row('}{', 20)]))).toBe('written')
+
+  const other = { generation: 'g', partition: 1, runId: 'run' }
+  await store.beginLoad('g', 1, 'run')
+  const learnedThrough = { offset: 0, eventTimeMs: 0 }
+  await store.load({ ...other, rows: [row('u', 1)], learnedThrough })
+  expect(await store.drop('g', 3, AbortSignal.timeout(10_000))).toBe(strangeIds.length + 1)
+  expect(await raw.dbsize()).toBe(0)
 })
 
 /** A one-node cluster that owns all slots. */
@@ -301,7 +354,7 @@ test('the rights that the documentation names are enough, and a wrong password i
   const redis = await ownRedis(onTestFinished)
   const raw = rawClient(redis.address)
   const connecting = ['+hello', '+auth', '+client|setname', '+client|setinfo', '+ping', '+info']
-  const learner = ['+get', '+set', '+getrange', '+del', '+eval', '+evalsha']
+  const learner = ['+get', '+set', '+getrange', '+del', '+scan', '+unlink', '+eval', '+evalsha']
   const user = ['on', '>s:cr/t', '~team:*', '-@all', ...connecting]
   await raw.call('ACL', 'SETUSER', 'fresh', ...user, ...learner)
   await raw.call('ACL', 'SETUSER', 'pod', ...user, '+mget')
@@ -312,6 +365,8 @@ test('the rights that the documentation names are enough, and a wrong password i
   await load(store, 'g', [row('u', 1)])
   expect(await store.write(writeOf('g', [row('u', 2)]))).toBe('written')
   expect(await store.claim('g', 2, 'run', -Infinity)).toBe(true)
+  await load(store, 'old', [row('u', 1)])
+  expect(await store.drop('old', 3, AbortSignal.timeout(10_000))).toBe(1)
   const pod = await as('pod')
   expect((await pod.read('g', 2, 'u', 1_000)).row?.offset).toBe(2)
   await expect(pod.claim('g', 2, 'run', 0)).rejects.toThrow('no permissions')

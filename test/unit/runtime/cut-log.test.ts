@@ -4,13 +4,17 @@ import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { configSchema } from '../../../src/config/schema.ts'
 import { CutLogWriter, readCutLog } from '../../../src/runtime/cut-log.ts'
-import type { CutLog, CutLogPosition } from '../../../src/runtime/cut-log.ts'
+import type { CutLog, CutLogPosition, SegmentHeader } from '../../../src/runtime/cut-log.ts'
 import { learnerOptions } from '../../../src/runtime/learner-state.ts'
 import type { Logger } from '../../../src/runtime/ports.ts'
 import type { Cut } from '../../../src/streams/learner-types.ts'
 
 const options = learnerOptions(configSchema.parse({}).learner)
-const run = { generation: 'g', topics: { examples: 'e', items: 'i' }, options }
+const run: Pick<SegmentHeader, 'generation' | 'topics' | 'options' | 'order'> = {
+  generation: 'g',
+  topics: { examples: 'e', items: 'i' },
+  options,
+}
 
 const cut = (from: number, topic = 'e'): Cut => ({ topic, partition: 3, from, to: from + 10 })
 
@@ -44,6 +48,23 @@ test('cuts come back in order, from the beginning or from a position', async () 
   expect(cutsOf(log, middle)).toEqual([cut(10)])
   expect(cutsOf(log, writer.position)).toEqual([])
   expect(log.end).toEqual(writer.position)
+})
+
+test('windows and what was published between them stand among the cuts, with the order they were learnt in', async () => {
+  const { read, write } = await folder()
+  await write(null, [cut(0)])
+  const writer = await write((await read()).end, [], { ...run, order: 'event-time' })
+  await writer.beginWindow(1_700_000_000_000)
+  await writer.append(cut(10))
+  await writer.endWindow()
+  const steps = (await read()).stepsFrom(null).map(({ step, order }) => [order, step])
+  expect(steps).toEqual([
+    ['arrival', { kind: 'cut', cut: cut(0) }],
+    ['event-time', { kind: 'window', endMs: 1_700_000_000_000 }],
+    ['event-time', { kind: 'cut', cut: cut(10) }],
+    ['event-time', { kind: 'sync' }],
+  ])
+  expect(cutsOf(await read())).toEqual([cut(0), cut(10)])
 })
 
 test('an empty folder is a log without cuts', async () => {

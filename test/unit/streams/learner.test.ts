@@ -306,6 +306,38 @@ describe('the same cuts give the same bytes', () => {
     expect(tables[2]).toEqual(tables[0])
   })
 
+  test('heartbeats change nothing but how far a partition is, wherever they come', async () => {
+    const examples = clicks(70)
+    const lastMs = examples.at(-1)!.eventTimeMs
+    const run = async (isBeating: boolean) => {
+      const learner = await newLearner({ expireAfterMs: 8 * minuteMs })
+      await catalogue(learner, items30)
+      await learner.sync()
+      for (const from of [0, 35]) {
+        const records = examples.slice(from, from + 35).flatMap((record, i): ExampleRecord[] => {
+          const eventTimeMs = record.eventTimeMs + 20 * minuteMs
+          const beat = { offset: from + i, record: { kind: 'heartbeat', eventTimeMs } } as const
+          const one = { offset: from + i, record }
+          return isBeating && i % 3 === 1 ? [beat, one, beat] : [one]
+        })
+        const cut = { topic: 'examples', partition: 0, from, to: from + 35 }
+        await learner.applyExamples(cut, records)
+      }
+      const { positions, ...state } = learner.snapshot()
+      return {
+        state,
+        eventTimeMs: positions.find(({ topic }) => topic === 'examples')!.eventTimeMs,
+      }
+    }
+    const [quiet, beating] = [await run(false), await run(true)]
+    expect(beating.state).toEqual(quiet.state)
+    expect(quiet.state.counters.expiredUsers).toBeGreaterThan(0)
+    expect([quiet.eventTimeMs, beating.eventTimeMs]).toEqual([
+      lastMs,
+      lastMs + 20 * minuteMs,
+    ])
+  })
+
   test('records far apart in event time are learnt in order, not at once', async () => {
     const two = [example('u', 'item1'), example('u', 'item2', { eventTimeMs: startMs + dayMs })]
     const rows = []
@@ -331,6 +363,34 @@ describe('the same cuts give the same bytes', () => {
     })
     await learner.applyExamples({ ...cut, partition: 1 }, records)
     expect(learner.counters.trained).toBe(2)
+  })
+})
+
+describe('evaluation', () => {
+  const half = (from: number) => clicks(60, from)
+
+  test('is handed from one learner to the next, which goes on with the figures and counts no example twice', async () => {
+    const [one, other] = [await newLearner(), await newLearner()]
+    expect(other.endEvaluation()).toMatchObject({ examples: 0 })
+    for (const learner of [one, other]) {
+      await catalogue(learner, items30)
+      await learner.sync()
+    }
+    await apply(one, half(0))
+    expect(await apply(other, half(0).slice(0, 40))).toBe(0)
+    expect(other.isEvaluating).toBe(false)
+    const before = structuredClone(one.figures)
+    other.beginEvaluation(one.endEvaluation())
+    expect(other.figures).toEqual(before)
+    // The last twenty of these have been scored by the other.
+    expect(await apply(other, half(0).slice(40))).toBe(0)
+    expect([other.evaluatedExamples, other.figures]).toEqual([60, before])
+    expect(await apply(other, half(60))).toBeGreaterThan(0)
+    expect(other.evaluatedExamples).toBe(120)
+    expect(await apply(one, half(60))).toBe(0)
+    const { evaluation } = restoreLearner(await setUp(), other.snapshot()).snapshot()
+    expect(evaluation).toEqual(other.snapshot().evaluation)
+    expect(restoreLearner(await setUp(), one.snapshot()).isEvaluating).toBe(false)
   })
 })
 
@@ -542,6 +602,22 @@ describe('limits', () => {
     expect(learner.users.table.find('u299')).toBeGreaterThan(0)
     expect(learner.users.table.find('u0')).toBe(0)
     expect(learner.counters.evictedUsers).toBe(300 - learner.users.table.size)
+  })
+
+  test('who lost a row is said once, over a restart too, and not of users who have one again', async () => {
+    const setup = await setUp({ expireAfterMs: 10 * dayMs })
+    let learner = createLearner(setup, emptyBase)
+    await catalogue(learner, items30)
+    await apply(learner, [example('gone', 'item1'), example('back', 'item1')])
+    await learner.sync()
+    const later = (days: number) => ({ eventTimeMs: startMs + days * dayMs, requestId: `r${days}` })
+    await apply(learner, [example('v', 'item2', later(11))])
+    await apply(learner, [example('back', 'item2', later(12))])
+    learner = restoreLearner(setup, structuredClone(learner.snapshot()))
+    const { removedUsers, partitions } = await learner.sync()
+    expect(removedUsers).toEqual(['gone'])
+    expect(partitions[0]!.rows.map(({ userId }) => userId)).toContain('back')
+    expect((await learner.sync()).removedUsers).toEqual([])
   })
 })
 
