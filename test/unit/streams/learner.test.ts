@@ -332,10 +332,7 @@ describe('the same cuts give the same bytes', () => {
     const [quiet, beating] = [await run(false), await run(true)]
     expect(beating.state).toEqual(quiet.state)
     expect(quiet.state.counters.expiredUsers).toBeGreaterThan(0)
-    expect([quiet.eventTimeMs, beating.eventTimeMs]).toEqual([
-      lastMs,
-      lastMs + 20 * minuteMs,
-    ])
+    expect([quiet.eventTimeMs, beating.eventTimeMs]).toEqual([lastMs, lastMs + 20 * minuteMs])
   })
 
   test('records far apart in event time are learnt in order, not at once', async () => {
