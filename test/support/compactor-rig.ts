@@ -72,7 +72,11 @@ export interface RunningCompactor {
 /** Topics of its own on the shared broker, a bootstrap generation that is live, and compactors on it. */
 export async function compactorRig(
   onEnd: OnEnd,
-  options: { readonly partitions?: number; readonly settings?: object } = {},
+  options: {
+    readonly partitions?: number
+    readonly settings?: object
+    readonly kafka?: Partial<Config['kafka']>
+  } = {},
 ): Promise<CompactorRig> {
   const { partitions = 3, settings = {} } = options
   const topicPrefix = `compactor-${randomUUID().slice(0, 8)}`
@@ -80,7 +84,10 @@ export async function compactorRig(
   const config = configSchema.parse({
     stateDir: `${dir}/state`,
     artifacts: { dir: `${dir}/artifacts` },
-    kafka: { brokers: inject('kafkaBrokers'), topicPrefix, partitions, heartbeatIntervalMs: 100 },
+    kafka: {
+      ...{ brokers: inject('kafkaBrokers'), topicPrefix, partitions, heartbeatIntervalMs: 100 },
+      ...options.kafka,
+    },
     metrics: { enabled: false },
     model: { dim: 8 },
     ...settings,
