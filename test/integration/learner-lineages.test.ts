@@ -1,14 +1,18 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
+import type { TensorEngine } from '../../src/model/engine.ts'
 import { decodeOverride } from '../../src/records/codec.ts'
 import { partitionOf } from '../../src/records/partition.ts'
 import type { Lineage } from '../../src/records/reports.ts'
+import { openEngine } from '../../src/runtime/engines/index.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import type { ProgressiveFigures } from '../../src/streams/learner-evaluation.ts'
-import { generation as first, learnerRig } from '../support/learner-rig.ts'
+import { generation as first, learnerRig, tablesOf } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
+import { ownRedis } from '../support/own-servers.ts'
 
 const within = { timeout: 20_000, interval: 25 }
 const day = '2023-11-14'
@@ -144,3 +148,146 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   const cases = (await learned(rig)).map(({ body }) => body.figures.all.cases)
   expect(cases).toEqual(cases.toSorted((a, b) => a - b))
 }, 60_000)
+
+test('killed in any phase, it goes on with tables equal to a replay of the cut log, and with all it has to let go of', async () => {
+  const rig = await learnerRig(onTestFinished, { learner: { checkpointMs: 200 } })
+  const redis = new Redis(inject('redisUrl'))
+  onTestFinished(() => void redis.disconnect())
+  let { stateDir } = rig
+  let learner = rig.start()
+  const crash = async () => {
+    stateDir = await learner.crash()
+    void learner.stop().catch(() => {})
+    learner = rig.start({ config: { ...rig.config, stateDir } })
+  }
+  await rig.items(50)
+  await rig.examples(300)
+  await untilLearned(rig, [first])
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  await rig.examples(2_000)
+  await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
+  // While it is being opened, while it catches up, and when it has.
+  await crash()
+  await vi.waitFor(async () => {
+    expect((await learned(rig)).at(-1)!.body.lineages).toHaveLength(2)
+  }, within)
+  await crash()
+  await untilLearned(rig, [first, second])
+  await crash()
+  await rig.control({ live: second, candidate: null, previous: first, liveSinceMs: Date.now() })
+  await rig.examples(100)
+  await crash()
+  await untilLearned(rig, [first, second])
+  await rig.control({ live: first, previous: second, liveSinceMs: Date.now() })
+  await crash()
+  await rig.examples(100)
+  await untilLearned(rig, [first, second])
+  await learner.stop()
+  for (const generation of [first, second]) {
+    const replayed = await rig.replayed(stateDir, generation)
+    expect(replayed.counters.examples).toBe(generation === first ? 2_500 : 2_200)
+    const session = await rig.open({ config: { ...rig.config, stateDir } }, { generation })
+    expect(tablesOf(session.learner)).toEqual(tablesOf(replayed))
+    await expectRowsInRedis(rig, generation, replayed)
+    await session.stop(false)
+  }
+
+  learner = rig.start({ config: { ...rig.config, stateDir } })
+  await untilLearned(rig, [first, second])
+  await rig.control({ previous: null, kept: [first] })
+  await crash()
+  await vi.waitFor(() => {
+    expect(existsSync(path.join(stateDir, 'learner', second))).toBe(false)
+  }, within)
+  expect(await keysOf(rig, redis, second)).toBe(0)
+  expect(Object.keys(await overridden(rig))).toEqual([first])
+  await untilLearned(rig, [first])
+  expect(rig.complaints).toEqual([])
+}, 120_000)
+
+test('a Redis that is emptied while a candidate catches up is loaded again for both', async () => {
+  const server = await ownRedis(onTestFinished)
+  const rig = await learnerRig(onTestFinished, { redisUrl: server.address })
+  const redis = new Redis(server.address)
+  onTestFinished(() => void redis.disconnect())
+  await rig.items(50)
+  await rig.examples(100)
+  const learner = rig.start()
+  await untilLearned(rig, [first])
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  await rig.examples(4_000)
+  await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
+  await vi.waitFor(async () => {
+    expect((await rig.store.read(second, 0, 'nobody', 1_000)).isLoaded).toBe(true)
+  }, within)
+  await redis.flushall()
+  await rig.examples(100)
+  await untilLearned(rig, [first, second])
+  const reloads = (await learner.metrics.redisReloads.get()).values[0]!.value
+  expect(reloads).toBeGreaterThan(rig.partitions)
+  await untilVisible(rig, second)
+  await learner.stop()
+  for (const generation of [first, second]) {
+    await expectRowsInRedis(rig, generation, await rig.replayed(rig.stateDir, generation))
+  }
+}, 60_000)
+
+test('the live generation stays fresh while a candidate has a long way to go, and one that cannot be opened is said and left alone', async () => {
+  const rig = await learnerRig(onTestFinished)
+  await rig.items(50)
+  await rig.examples(100)
+  const { engine, steps } = slowFromTheSecondOn(20)
+  const learner = rig.start({ engine })
+  await untilLearned(rig, [first])
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  await rig.examples(4_000)
+  await untilLearned(rig, [first])
+  await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
+  await vi.waitFor(() => expect(steps()).toBeGreaterThan(2), within)
+  for (let i = 0; i < 5; i++) {
+    await rig.examples(3)
+    await untilVisible(rig, first)
+  }
+  const through = await Promise.all(
+    Array.from({ length: rig.partitions }, (_, p) => rig.store.read(second, p, 'nobody', 1_000)),
+  )
+  const ends = await rig.kafka.offsets(rig.topics.examples)
+  // Five times something was learnt and made visible, and the candidate is still on its way.
+  expect(through.some(({ learnedThrough }, p) => learnedThrough!.offset < ends[p]!.high)).toBe(true)
+  await untilLearned(rig, [first, second])
+
+  await rig.control({ candidate: 'nowhere', kept: [first, 'nowhere'] })
+  await vi.waitFor(async () => {
+    const [failed] = await rig.reports('failed')
+    expect(failed).toMatchObject({ generation: 'nowhere' })
+  }, within)
+  await rig.examples(3)
+  await untilLearned(rig, [first])
+  await learner.stop()
+  expect(rig.complaints).toEqual(['a generation cannot be trained; trying again'])
+}, 60_000)
+
+/** The first model opened is as fast as it can be, those after it take so long for a step. */
+function slowFromTheSecondOn(stepMs: number) {
+  const onnx = openEngine('onnx')
+  let opened = 0
+  let slowSteps = 0
+  const engine: TensorEngine = {
+    ...onnx,
+    open: async (model, dense) => {
+      const tensors = await onnx.open(model, dense)
+      if (opened++ === 0) return tensors
+      return {
+        step: async (input) => {
+          slowSteps++
+          await sleep(stepMs)
+          return tensors.step(input)
+        },
+        vectors: (...args) => tensors.vectors(...args),
+        scores: (...args) => tensors.scores(...args),
+        close: () => tensors.close(),
+      }
+    },
+  }
+  return { engine, steps: () => slowSteps }
+}

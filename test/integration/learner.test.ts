@@ -9,7 +9,7 @@ import type { OnlineStore } from '../../src/runtime/ports.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import { partitionKeys } from '../../src/runtime/redis/online-store.ts'
 import { encodePosition } from '../../src/runtime/redis/row-value.ts'
-import { generation, learnerRig } from '../support/learner-rig.ts'
+import { generation, learnerRig, tablesOf } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
 import { ownRedis, temporaryDir } from '../support/own-servers.ts'
 
@@ -25,18 +25,6 @@ async function untilVisible(rig: LearnerRig): Promise<void> {
       expect(read.learnedThrough?.offset).toBeGreaterThanOrEqual(high)
     }
   }, within)
-}
-
-/** What the tables are a function of the cuts in: everything but what was published. */
-function tablesOf(learner: Learner): unknown {
-  const { users, items, positions, streamTimeMs, counters } = learner.snapshot()
-  const { table, admission, sampler, firstClickMs, bits, features } = items
-  const withoutDirty = (entries: typeof table) => ({ ...entries, dirty: null })
-  return {
-    users: { ...users, table: withoutDirty(users.table) },
-    items: { table: withoutDirty(table), admission, sampler, firstClickMs, bits, features },
-    ...{ positions, streamTimeMs, counters },
-  }
 }
 
 /** Every row of the learner's table is what Redis holds, to the bit. */

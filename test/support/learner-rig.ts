@@ -102,6 +102,18 @@ export interface RunningLearner {
   crash(): Promise<string>
 }
 
+/** What the tables are a function of the cuts in: everything but what was published. */
+export function tablesOf(learner: Learner): unknown {
+  const { users, items, positions, streamTimeMs, counters } = learner.snapshot()
+  const { table, admission, sampler, firstClickMs, bits, features } = items
+  const withoutDirty = (entries: typeof table) => ({ ...entries, dirty: null })
+  return {
+    users: { ...users, table: withoutDirty(users.table) },
+    items: { table: withoutDirty(table), admission, sampler, firstClickMs, bits, features },
+    ...{ positions, streamTimeMs, counters },
+  }
+}
+
 /** Topics of its own on the shared broker, a bootstrap generation that is live, and learners on it. */
 export async function learnerRig(
   onEnd: OnEnd,
