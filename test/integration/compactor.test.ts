@@ -1,3 +1,4 @@
+import fs from 'node:fs/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import {
   compactorRig,
@@ -247,4 +248,21 @@ test('examples that retention has deleted before they were archived are named, a
   expect(rig.complaints).toEqual([
     'examples were deleted before they were archived: give the topic a longer retention.ms',
   ])
+})
+
+test('an archive that cannot be written is said, and written when it can be', async () => {
+  const rig = await compactorRig(onTestFinished, { partitions: 1 })
+  rig.start()
+  await untilReported(rig)
+  const place = `${rig.config.artifacts.dir}/archive/day=2026-01-01`
+  await fs.mkdir(`${rig.config.artifacts.dir}/archive`)
+  await fs.writeFile(place, 'no folder')
+  await rig.send(0, ['2026-01-01T10:00Z', '2026-01-02T00:00Z'])
+  const complaint = 'the archive cannot be written: trying again'
+  await vi.waitFor(() => expect(rig.complaints).toContain(complaint), within)
+  expect(rig.cuts()).toEqual([])
+  await fs.rm(place)
+  await rig.decide()
+  await untilCut(rig, 1)
+  await expectArchived(rig)
 })
