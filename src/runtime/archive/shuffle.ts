@@ -1,16 +1,16 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { mix32 } from '../../model/hash.ts'
-import { AvroReader } from '../../records/avro-io.ts'
 import { decodeExampleBody } from '../../records/example-codec.ts'
 import type { Example } from '../../records/types.ts'
-import { readWhole } from '../generation/artifact-store.ts'
-import { BucketFiles, bucketEntries } from './bucket-files.ts'
+import { Buckets, piecesOf, readBucket } from './buckets.ts'
+import type { Bucket } from './buckets.ts'
+import { ExampleHash } from './example-hash.ts'
+import { bodyAt, entriesOf, sortedEntries } from './packed-entries.ts'
 
 export interface ShuffleOptions {
   /** Another one gives another order. */
   readonly seed: number
-  /** Bytes of examples that are held in memory. */
+  /** Bytes that are held in memory, beside what `bodies` gives at a time. */
   readonly bytesMax: number
   /** For a day that is larger; it is emptied first and removed at the end. */
   readonly spillDir: string
@@ -19,132 +19,103 @@ export interface ShuffleOptions {
 /** The examples of a day in one random order, which depends on the seed and on the examples, and on nothing else. */
 export interface ShuffledDay {
   readonly count: number
-  /** @param from number of examples to pass over */
+  /** @param from number of examples to pass over; buckets that are passed over whole are not read */
   examples(from: number): AsyncIterable<readonly Example[]>
   close(): Promise<void>
 }
 
-/** One example with its place in the order. */
-export interface Entry {
-  readonly high: number
-  readonly low: number
-  /** Avro body */
-  readonly body: Buffer
-}
-
 const sliceExamples = 512
-/** What an entry takes besides its body. */
-const entryBytes = 200
-/** Digits of one level of buckets. */
+/** Of one level of buckets. */
 const bucketBits = 8
+/** Beside the example itself, while a bucket is sorted. */
+const sortedBytesEach = 16
 
 /**
- * Orders examples by a 64-bit hash of the seed, request and item. A day that fits in `bytesMax` is sorted in memory. A larger one takes two
- * passes: into files by the first bits of the hash, then each file sorted on its own, split again where it is too large itself.
+ * Orders examples by a 64-bit hash of the seed, request and item (equal ones by their bytes). Two passes: into buckets by the first bits of
+ * the hash, which go to files whenever `bytesMax` are in memory; then each bucket is sorted on its own, split again where it is too large.
+ * @param bodies Avro bodies of examples, as `Archive.read` gives them
  */
 export async function shuffleDay(
   bodies: AsyncIterable<readonly Buffer[]>,
   options: ShuffleOptions,
 ): Promise<ShuffledDay> {
-  await fs.rm(options.spillDir, { recursive: true, force: true })
-  const held: Entry[] = []
-  let bytes = 0
-  let files = null as BucketFiles | null
+  const { seed, bytesMax, spillDir } = options
+  await fs.rm(spillDir, { recursive: true, force: true })
+  const into = new Buckets(path.join(spillDir, 'day'), { from: 0, bits: bucketBits, bytesMax })
+  const hash = new ExampleHash(seed)
   for await (const some of bodies) {
     for (const body of some) {
-      const entry = entryOf(body, options.seed)
-      if (files !== null) {
-        files.add(entry)
-        continue
-      }
-      held.push(entry)
-      bytes += body.length + entryBytes
-      if (bytes <= options.bytesMax) continue
-      files = await BucketFiles.open(path.join(options.spillDir, 'day'), 0, bucketBits)
-      for (const one of held.splice(0)) files.add(one)
+      hash.of(body)
+      into.add(hash.high, hash.low, body)
+      if (into.isFull) await into.spill()
     }
-    await files?.written()
   }
-  const close = () => fs.rm(options.spillDir, { recursive: true, force: true })
-  if (files === null) {
-    sortEntries(held)
-    return { count: held.length, examples: (from) => slicesOf(held, from), close }
+  const buckets = await into.finish()
+  return {
+    count: buckets.reduce((sum, bucket) => sum + bucket.count, 0),
+    examples: (from) => decoded(sorted(buckets, from, bytesMax)),
+    close: () => fs.rm(spillDir, { recursive: true, force: true }),
   }
-  const { buckets } = await files.finish()
-  const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0)
-  return { count, examples: (from) => fromBuckets(buckets, from, options), close }
 }
 
-export interface Bucket {
-  readonly file: string
-  readonly count: number
-  readonly bytes: number
-  /** Bits of the hash that all entries of the bucket share. */
-  readonly bits: number
+async function* decoded(buckets: AsyncIterable<SortedBucket>): AsyncGenerator<readonly Example[]> {
+  let slice: Example[] = []
+  for await (const { bytes, starts } of buckets) {
+    for (const start of starts) {
+      slice.push(decodeExampleBody(bodyAt(bytes, start)))
+      if (slice.length < sliceExamples) continue
+      yield slice
+      slice = []
+    }
+  }
+  if (slice.length > 0) yield slice
 }
 
-async function* fromBuckets(
+interface SortedBucket {
+  /** Packed entries. */
+  readonly bytes: Buffer
+  /** Where those that are asked for start, in their order. */
+  readonly starts: Uint32Array
+}
+
+async function* sorted(
   buckets: readonly Bucket[],
   from: number,
-  options: ShuffleOptions,
-): AsyncGenerator<readonly Example[]> {
+  bytesMax: number,
+): AsyncGenerator<SortedBucket> {
   let passed = 0
   for (const bucket of buckets) {
     const skip = Math.max(0, from - passed)
     passed += bucket.count
     if (skip >= bucket.count) continue
-    if (
-      bucket.bytes + bucket.count * entryBytes > options.bytesMax &&
-      bucket.bits < 64 - bucketBits
-    ) {
-      yield* fromBuckets(await split(bucket), skip, options)
+    if (isSortedAtOnce(bucket, bytesMax)) {
+      const bytes = await readBucket(bucket)
+      yield { bytes, starts: sortedEntries(bytes, bucket.count).subarray(skip) }
       continue
     }
-    const entries = [...bucketEntries(await readWhole(bucket.file))]
-    sortEntries(entries)
-    yield* slicesOf(entries, skip)
+    const dir = `${bucket.file!}-split`
+    try {
+      yield* sorted(await split(bucket, dir, bytesMax), skip, bytesMax)
+    } finally {
+      await fs.rm(dir, { recursive: true, force: true })
+    }
   }
 }
 
-async function split(bucket: Bucket): Promise<readonly Bucket[]> {
-  const files = await BucketFiles.open(`${bucket.file}-split`, bucket.bits, bucketBits)
-  for await (const piece of BucketFiles.read(bucket.file)) {
-    for (const entry of bucketEntries(piece)) files.add(entry)
-    await files.written()
+function isSortedAtOnce({ file, count, bytes, bits }: Bucket, bytesMax: number): boolean {
+  const isSmall = bytes + count * sortedBytesEach <= bytesMax
+  // What is in memory already, and what no bit of the hash tells apart, is not split.
+  return isSmall || file === null || count === 1 || bits === 64
+}
+
+async function split(bucket: Bucket, dir: string, bytesMax: number): Promise<readonly Bucket[]> {
+  await fs.rm(dir, { recursive: true, force: true })
+  const into = new Buckets(dir, { from: bucket.bits, bits: bucketBits, bytesMax })
+  for await (const piece of piecesOf(bucket.file!)) {
+    for (const { high, low, body } of entriesOf(piece)) {
+      into.add(high, low, body)
+      if (into.isFull) await into.spill()
+    }
   }
-  return (await files.finish()).buckets
-}
-
-async function* slicesOf(
-  entries: readonly Entry[],
-  from: number,
-): AsyncGenerator<readonly Example[]> {
-  for (let at = from; at < entries.length; at += sliceExamples) {
-    const slice = entries.slice(at, at + sliceExamples)
-    yield await Promise.resolve(slice.map(({ body }) => decodeExampleBody(body)))
-  }
-}
-
-function sortEntries(entries: Entry[]): void {
-  entries.sort((a, b) => a.high - b.high || a.low - b.low || Buffer.compare(a.body, b.body))
-}
-
-/** The ids are the first fields of the body: they are hashed as the bytes they are. */
-function entryOf(body: Buffer, seed: number): Entry {
-  const reader = new AvroReader(body)
-  let start = reader.skip('request_id')
-  let high = hashBytes(body, start, reader.offset, seed)
-  let low = hashBytes(body, start, reader.offset, mix32(seed ^ 0x9e3779b9))
-  reader.skip('user_id')
-  start = reader.skip('item_id')
-  high = hashBytes(body, start, reader.offset, high)
-  low = hashBytes(body, start, reader.offset, low)
-  return { high, low, body }
-}
-
-/** FNV-1a over bytes, then mixed, as `hash32` has it over text. */
-function hashBytes(bytes: Buffer, from: number, to: number, seed: number): number {
-  let h = seed | 0
-  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
-  return mix32(h)
+  return into.finish()
 }
