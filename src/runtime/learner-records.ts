@@ -6,13 +6,11 @@ import {
   decodeItem,
   eventTimeOfExample,
 } from '../records/codec.ts'
+import { eventTimeHeader } from '../records/headers.ts'
 import { toDeadLetter } from '../streams/dead-letter.ts'
 import type { CatalogueChange, ExampleRecord } from '../streams/learner-types.ts'
 import type { ExampleHead } from '../streams/learner-windows.ts'
 import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
-
-/** Header of an items record: when the change happened, epoch ms. */
-const eventTimeHeader = 'freshet-event-time'
 
 export interface Decoded<T> {
   readonly values: T[]

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as otherWork, setTimeout as sleep } from 'node:timers/promises'
 import { FreshetError, messageOf } from '../errors.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { partitionOf } from '../records/partition.ts'
@@ -95,12 +95,7 @@ export class LearnerRows {
         const refused = writes.filter((_, i) => results[i] === 'not-loaded')
         for (const { partition } of refused) this.#isThere[partition] = false
         if (refused.length === 0) return
-        let isRecovered = true
-        for (const { partition, learnedThrough } of refused) {
-          const isThere = await this.#recover(partition, learnedThrough, learner, signal)
-          isRecovered &&= isThere
-        }
-        if (isRecovered) continue
+        if (await this.#recover(refused, learner, signal)) continue
       } catch (error) {
         if (!(error instanceof FreshetError) || error.code !== 'REDIS_UNAVAILABLE') throw error
       }
@@ -124,64 +119,77 @@ export class LearnerRows {
 
   /** The store does not know this run, or not the rows it should have. @returns false: it was emptied meanwhile */
   async #recover(
-    partition: number,
-    learnedThrough: Position,
+    refused: readonly Part[],
     learner: Learner,
     signal: AbortSignal,
   ): Promise<boolean> {
     const { store, generation, runId, assertOwner, log, metrics } = this.#options
     await assertOwner()
-    if (await store.claim(generation, partition, runId, this.#acknowledged[partition]!)) return true
-    const isReload = this.#acknowledged[partition] !== -Infinity
-    if (isReload) {
+    const lost: Part[] = []
+    for (const part of refused) {
+      const { partition } = part
+      const acknowledged = this.#acknowledged[partition]!
+      if (await store.claim(generation, partition, runId, acknowledged)) continue
+      lost.push(part)
+      if (acknowledged === -Infinity) continue
       metrics.redisReloads.inc()
       log.warn(
         { generation, partition },
         'Redis has lost rows of this partition: loading all of them again',
       )
     }
-    const count = await this.#load(partition, learnedThrough, learner, signal)
-    const sentinel = { count, offset: learnedThrough.offset, runId }
-    // Refused when Redis was emptied once more: the next attempt starts over.
-    if ((await store.writeSentinel(generation, partition, sentinel)) === 'not-loaded') return false
-    this.#acknowledged[partition] = learnedThrough.offset
-    log.info({ generation, partition, rows: count }, 'loaded the rows of a partition into Redis')
-    return true
+    return lost.length === 0 || this.#load(lost, learner, signal)
   }
 
   /**
-   * Every row of a partition, as the table has it now. Rows that change meanwhile are part of the next sync.
-   * @param learnedThrough from before: a load never promises more than the sync it belongs to
+   * Every row of these partitions, as the table has it now. Rows that change meanwhile are part of the next sync. The positions are from
+   * before: a load never promises more than the sync it belongs to.
    */
-  async #load(
-    partition: number,
-    learnedThrough: Position,
-    learner: Learner,
-    signal: AbortSignal,
-  ): Promise<number> {
-    const { store, generation, partitions, runId } = this.#options
-    await store.beginLoad(generation, partition, runId)
-    let rows: UserRow[] = []
-    let count = 0
-    let seen = 0
-    const flush = async (): Promise<void> => {
+  async #load(parts: readonly Part[], learner: Learner, signal: AbortSignal): Promise<boolean> {
+    const { store, generation, partitions, runId, log } = this.#options
+    for (const { partition } of parts) await store.beginLoad(generation, partition, runId)
+    const loads = new Map(
+      parts.map((part) => [part.partition, { part, rows: [] as UserRow[], count: 0 }]),
+    )
+    const flush = async (load: { part: Part; rows: UserRow[]; count: number }): Promise<void> => {
       if (signal.aborted) throw new FreshetError('ABORTED', 'Stopped while loading Redis')
+      const { partition, learnedThrough } = load.part
+      const { rows } = load
+      load.count += rows.length
+      load.rows = []
       const result = await store.load({ generation, partition, runId, rows, learnedThrough })
-      if (result === 'not-loaded') {
-        throw new FreshetError('REDIS_UNAVAILABLE', 'Redis was emptied during a load')
-      }
-      count += rows.length
-      rows = []
+      if (result === 'written') return
+      throw new FreshetError('REDIS_UNAVAILABLE', 'Redis was emptied during a load')
     }
+    let seen = 0
     for (const row of learner.users.all()) {
-      if (partitionOf(row.userId, partitions) === partition) rows.push(row)
-      if (rows.length >= rowsPerLoad) await flush()
-      if (++seen % rowsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
+      const load = loads.get(partitionOf(row.userId, partitions))
+      load?.rows.push(row)
+      if (load !== undefined && load.rows.length >= rowsPerLoad) await flush(load)
+      if (++seen % rowsPerTurn === 0) await otherWork()
     }
-    await flush()
-    return count
+    let isWhole = true
+    for (const load of loads.values()) {
+      await flush(load)
+      isWhole = (await this.#closeLoad(load.part, load.count)) && isWhole
+    }
+    const rows = [...loads.values()].reduce((sum, { count }) => sum + count, 0)
+    if (isWhole) log.info({ generation, partitions: parts.length, rows }, 'loaded rows into Redis')
+    return isWhole
+  }
+
+  /** @returns false: Redis was emptied once more, and the next attempt starts over */
+  async #closeLoad({ partition, learnedThrough }: Part, count: number): Promise<boolean> {
+    const { store, generation, runId } = this.#options
+    const sentinel = { count, offset: learnedThrough.offset, runId }
+    if ((await store.writeSentinel(generation, partition, sentinel)) === 'not-loaded') return false
+    this.#acknowledged[partition] = learnedThrough.offset
+    return true
   }
 }
+
+/** What a sync says of one partition. */
+type Part = Pick<OnlineWrite, 'partition' | 'learnedThrough'>
 
 /** Of a partition nothing has come from yet. */
 const unknownPosition: Position = { offset: 0, eventTimeMs: 0 }

@@ -3,7 +3,8 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
-import type { TensorEngine } from '../../src/model/engine.ts'
+import { FreshetError } from '../../src/errors.ts'
+import type { StepOutput, TensorEngine } from '../../src/model/engine.ts'
 import { decodeOverride } from '../../src/records/codec.ts'
 import { partitionOf } from '../../src/records/partition.ts'
 import type { Lineage } from '../../src/records/reports.ts'
@@ -236,14 +237,19 @@ test('the live generation stays fresh while a candidate has a long way to go, an
   const rig = await learnerRig(onTestFinished)
   await rig.items(50)
   await rig.examples(100)
-  const { engine, steps } = slowFromTheSecondOn(20)
+  let steps = 0
+  const engine = secondModel(async (step) => {
+    steps++
+    await sleep(20)
+    return step()
+  })
   const learner = rig.start({ engine })
   await untilLearned(rig, [first])
   const cut = await rig.fullGeneration(second, day, baseUsers)
   await rig.examples(4_000)
   await untilLearned(rig, [first])
   await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
-  await vi.waitFor(() => expect(steps()).toBeGreaterThan(2), within)
+  await vi.waitFor(() => expect(steps).toBeGreaterThan(2), within)
   for (let i = 0; i < 5; i++) {
     await rig.examples(3)
     await untilVisible(rig, first)
@@ -267,27 +273,47 @@ test('the live generation stays fresh while a candidate has a long way to go, an
   expect(rig.complaints).toEqual(['a generation cannot be trained; trying again'])
 }, 60_000)
 
-/** The first model opened is as fast as it can be, those after it take so long for a step. */
-function slowFromTheSecondOn(stepMs: number) {
+test('a lineage that fails for a while is opened again alone', async () => {
+  const rig = await learnerRig(onTestFinished)
+  await rig.items(50)
+  await rig.examples(100)
+  let steps = 0
+  const engine = secondModel(async (step) => {
+    if (++steps === 3) throw new FreshetError('TIMEOUT', 'for a while')
+    return step()
+  })
+  let timesReady = 0
+  const learner = rig.start({ engine, onReady: () => timesReady++ })
+  await untilLearned(rig, [first])
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  await rig.examples(1_000)
+  await rig.control({ candidate: second, kept: [first, second], cuts: { [day]: cut } })
+  await untilLearned(rig, [first, second])
+  await learner.stop()
+  expect(rig.complaints).toEqual(['a lineage failed and is opened again'])
+  expect(timesReady).toBe(1)
+  const replayed = await rig.replayed(rig.stateDir, second)
+  expect(replayed.counters.examples).toBe(1_000)
+  await expectRowsInRedis(rig, second, replayed)
+}, 60_000)
+
+/** The first model opened is as it is; in the second, `around` is what a step is. Any further one is as it is. */
+function secondModel(
+  around: (step: () => Promise<StepOutput>) => Promise<StepOutput>,
+): TensorEngine {
   const onnx = openEngine('onnx')
   let opened = 0
-  let slowSteps = 0
-  const engine: TensorEngine = {
+  return {
     ...onnx,
     open: async (model, dense) => {
       const tensors = await onnx.open(model, dense)
-      if (opened++ === 0) return tensors
+      if (++opened !== 2) return tensors
       return {
-        step: async (input) => {
-          slowSteps++
-          await sleep(stepMs)
-          return tensors.step(input)
-        },
+        step: (input) => around(() => tensors.step(input)),
         vectors: (...args) => tensors.vectors(...args),
         scores: (...args) => tensors.scores(...args),
         close: () => tensors.close(),
       }
     },
   }
-  return { engine, steps: () => slowSteps }
 }

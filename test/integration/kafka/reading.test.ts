@@ -82,6 +82,41 @@ test('a tail from the latest offset sees what is sent after it was opened, and n
   await expect.poll(() => values, { timeout: 10_000 }).toEqual(range(5, 8))
 })
 
+test('a partition of a tail that is paused stands still, alone, until it is resumed', async () => {
+  const kafka = testClient()
+  const topic = await testTopic(kafka, 2)
+  const producer = await kafka.producer()
+  const seen: string[] = []
+  const tail = await kafka.tail({
+    topics: [topic],
+    from: 'earliest',
+    onBatch: ({ partition, records }) =>
+      void seen.push(...records.map(({ value }) => `${partition}/${String(value)}`)),
+  })
+  tail.pause({ topic, partition: 0 })
+  await producer.send([...numbered(topic, 0, 0, 2), ...numbered(topic, 1, 0, 1)])
+  await expect.poll(() => seen, { timeout: 10_000 }).toEqual(['1/0'])
+  await producer.send(numbered(topic, 1, 1, 2))
+  await expect.poll(() => seen, { timeout: 10_000 }).toEqual(['1/0', '1/1'])
+  tail.resume({ topic, partition: 0 })
+  await expect.poll(() => seen, { timeout: 10_000 }).toEqual(['1/0', '1/1', '0/0', '0/1'])
+  await tail.close()
+})
+
+test('a tail whose handler fails says that it has ended', async () => {
+  const kafka = testClient()
+  const topic = await testTopic(kafka, 1)
+  await (await kafka.producer()).send(numbered(topic, 0, 0, 1))
+  const failures: string[] = []
+  await kafka.tail({
+    topics: [topic],
+    from: 'earliest',
+    onBatch: () => Promise.reject(new Error('no')),
+    onFailure: ({ message }) => failures.push(message),
+  })
+  await expect.poll(() => failures, { timeout: 10_000 }).toEqual([expect.stringContaining('no')])
+})
+
 test('an open transaction is invisible until it is committed', async () => {
   const kafka = testClient()
   const topic = await testTopic(kafka, 1)
