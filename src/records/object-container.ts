@@ -11,8 +11,8 @@ import type { AvroSchema } from './schema-parts.ts'
 const magic = Buffer.from('Obj\u0001', 'latin1')
 const markerBytes = 16
 const blockBytes = 64 * 1024
-/** What the blocks of one file may come to, decompressed; files of freshet hold a few tens of megabytes. */
-const expandedBytesMax = 2 ** 30
+/** What the blocks of a file may come to, decompressed: so many bytes, and so many for each byte of the file. */
+const [expandedBytesMin, expandedBytesEach] = [64 * 2 ** 20, 32]
 const hashKey = 'freshet.sha256'
 const none = Buffer.alloc(0)
 
@@ -28,6 +28,13 @@ export interface ContainerCodec {
 export interface EncodeOptions {
   readonly metadata?: Readonly<Record<string, string>>
   readonly codec?: ContainerCodec
+}
+
+export interface DecodeOptions {
+  /** Those that are read beside uncompressed blocks. */
+  readonly codecs?: readonly ContainerCodec[]
+  /** Values; a file that claims more is refused before they are read. */
+  readonly countMax?: number
 }
 
 export interface Container<T> {
@@ -113,7 +120,7 @@ export function decodeContainer<T>(
   schema: AvroSchema,
   bytes: Buffer,
   read: (reader: AvroReader) => T,
-  codecs: readonly ContainerCodec[] = [],
+  { codecs = [], countMax = Infinity }: DecodeOptions = {},
 ): Container<T> {
   try {
     const reader = new AvroReader(bytes)
@@ -122,6 +129,8 @@ export function decodeContainer<T>(
     const codec = codecOf(reader, metadata.get('avro.codec') ?? 'null', codecs)
     const marker = readMarker(reader)
     const blocks = framesOf(reader, marker)
+    const count = blocks.reduce((sum, block) => sum + block.count, 0)
+    if (count > countMax) reader.fail('the block counts', `${count} values, ${countMax} at most`)
     expectHash(reader, metadata, marker, blocks)
     return { metadata, values: valuesOf(bytes, blocks, read, codec) }
   } catch (cause) {
@@ -227,30 +236,39 @@ function valuesOf<T>(
   codec: ContainerCodec | undefined,
 ): T[] {
   const values: T[] = []
-  let bytesLeft = expandedBytesMax
+  let bytesLeft = expandedBytesMin + expandedBytesEach * bytes.length
   for (const { count, content, end } of frames) {
-    const stored = bytes.subarray(content, end)
-    const expanded = codec === undefined ? null : expand(stored, content, bytesLeft, codec)
-    bytesLeft -= expanded?.length ?? 0
-    const reader =
-      expanded === null ? new AvroReader(bytes.subarray(0, end), content) : new AvroReader(expanded)
-    // Every value takes a byte at least, so what is allocated is bounded by what is there.
-    if (count > reader.left) {
-      reader.fail(`the block at byte ${content}`, `${count} values in ${reader.left} bytes`)
-    }
-    for (let i = 0; i < count; i++) values.push(read(reader))
-    if (reader.left > 0) {
-      reader.fail(`the block at byte ${content}`, `${reader.left} bytes follow its ${count} values`)
+    try {
+      const block = bytes.subarray(content, end)
+      const expanded = codec === undefined ? block : expand(block, bytesLeft, codec)
+      bytesLeft -= expanded.length
+      readBlock(new AvroReader(expanded), count, read, values)
+    } catch (cause) {
+      if (!(cause instanceof FreshetError)) throw cause
+      const message = `in the block that begins at byte ${content}: ${cause.message}`
+      throw new FreshetError(cause.code, message, { cause })
     }
   }
   return values
 }
 
-function expand(stored: Buffer, at: number, bytesMax: number, codec: ContainerCodec): Buffer {
+function readBlock<T>(
+  reader: AvroReader,
+  count: number,
+  read: (reader: AvroReader) => T,
+  values: T[],
+): void {
+  // Every value takes a byte at least, so what is allocated is bounded by what is there.
+  if (count > reader.left) reader.fail('the block', `${count} values in ${reader.left} bytes`)
+  for (let i = 0; i < count; i++) values.push(read(reader))
+  if (reader.left > 0) reader.fail('the block', `${reader.left} bytes follow its ${count} values`)
+}
+
+function expand(block: Buffer, bytesMax: number, codec: ContainerCodec): Buffer {
   try {
-    return codec.expand(stored, bytesMax)
+    return codec.expand(block, bytesMax)
   } catch (cause) {
-    const message = `Avro: the block at byte ${at} cannot be decompressed (${codec.name}): ${messageOf(cause)}`
-    throw new FreshetError('FILE_INVALID', message, { cause })
+    const message = `Avro: ${codec.name}: ${messageOf(cause)}`
+    throw new FreshetError('RECORD_UNDECODABLE', message, { cause })
   }
 }

@@ -35,7 +35,7 @@ export function encodeCatalogueFile(entries: readonly CatalogueChange[]): Buffer
 
 /** @throws FreshetError FILE_INVALID */
 export function decodeCatalogueFile(bytes: Buffer): CatalogueChange[] {
-  const { values } = decodeContainer(schema, bytes, readEntry, [deflate])
+  const { values } = decodeContainer(schema, bytes, readEntry, { codecs: [deflate] })
   const seen = new Set<string>()
   for (const { itemId, item: entry } of values) {
     if (seen.has(itemId)) throw new FreshetError('FILE_INVALID', `item ${itemId} is there twice`)
