@@ -1,9 +1,10 @@
 import path from 'node:path'
+import { setImmediate as otherWork } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { FreshetError } from '../errors.ts'
 import type { TensorModel } from '../model/engine.ts'
 import type { TopicNames } from '../records/topics.ts'
-import { createLearner, restoreLearner } from '../streams/learner.ts'
+import { createLearnerInSlices, restoreLearner } from '../streams/learner.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { Cut, LearnerBase, LearnerOptions, Position } from '../streams/learner-types.ts'
 import { CheckpointStore } from './checkpoint.ts'
@@ -78,7 +79,7 @@ export async function restoreState(
   const options = checkpoint?.options ?? firstOptions(steps, setup)
   const start =
     checkpoint === null
-      ? newLearner(setup, options)
+      ? await newLearner(setup, options)
       : restoreLearner({ ...setupOf(setup), options }, checkpoint.snapshot)
   if (checkpoint === null && !isFirst) start.endEvaluation()
   const acknowledged = checkpoint?.snapshot.positions ?? []
@@ -100,7 +101,7 @@ export async function restoreState(
 export async function replayCutLog(setup: StateSetup, dir: string): Promise<Learner> {
   const steps = (await readCutLog(dir, setup.log)).stepsFrom(null)
   const options = firstOptions(steps, setup)
-  const replay = new Replay(setup, newLearner(setup, options), options, [])
+  const replay = new Replay(setup, await newLearner(setup, options), options, [])
   await replay.run(steps)
   return replay.learner
 }
@@ -109,8 +110,9 @@ function firstOptions(steps: readonly LoggedStep[], setup: StateSetup): LearnerO
   return steps[0]?.options ?? setup.options
 }
 
-function newLearner(setup: StateSetup, options: LearnerOptions): Learner {
-  return createLearner({ ...setupOf(setup), options }, baseOf(setup.generation))
+function newLearner(setup: StateSetup, options: LearnerOptions): Promise<Learner> {
+  const base = baseOf(setup.generation)
+  return createLearnerInSlices({ ...setupOf(setup), options }, base, () => otherWork())
 }
 
 function setupOf({ generation: { model, dense }, engine, options }: StateSetup) {

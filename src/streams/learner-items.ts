@@ -94,8 +94,12 @@ export class LearnerItems {
   }
 
   load(base: BaseItems, eventTimeMs: number): void {
+    for (const _ of this.loadInSlices(base, eventTimeMs)) continue
+  }
+
+  loadInSlices(base: BaseItems, eventTimeMs: number): Generator<void> {
     const dim = this.table.dim
-    loadRows(this.table, base, eventTimeMs, 'learner.itemRowsMax', (slot, i) => {
+    return loadRows(this.table, base, eventTimeMs, 'learner.itemRowsMax', (slot, i) => {
       this.#welcome(slot, isAdmitted)
       this.firstClickMs[slot] = -Infinity
       this.published.set(base.vectors.subarray(i * dim, (i + 1) * dim), slot * dim)

@@ -10,6 +10,8 @@ import { RecentClicks } from './learner-recent.ts'
 /** Offset of a row that has seen no example: one that came with the generation, or one just born. */
 const baseOffset = -1
 const bornOffset = -2
+/** Loaded in a few milliseconds. */
+const rowsPerSlice = 5_000
 
 export interface UserRow {
   readonly userId: string
@@ -69,7 +71,11 @@ export class LearnerUsers {
   }
 
   load(base: BaseRows, eventTimeMs: number): void {
-    loadRows(this.table, base, eventTimeMs, 'learner.userRowsMax', (slot) => {
+    for (const _ of this.loadInSlices(base, eventTimeMs)) continue
+  }
+
+  loadInSlices(base: BaseRows, eventTimeMs: number): Generator<void> {
+    return loadRows(this.table, base, eventTimeMs, 'learner.userRowsMax', (slot) => {
       this.#cover(slot)
       this.#offsets[slot] = baseOffset
     })
@@ -210,24 +216,28 @@ export interface UsersSnapshot {
   readonly recentItems: readonly (readonly string[])[]
 }
 
-/** Fills an empty table with a generation's rows. @throws FreshetError CONFIG_INVALID when they do not fit */
-export function loadRows(
+/**
+ * Fills an empty table with a generation's rows, a slice at each step, so that others may have their turn in between.
+ * @throws FreshetError CONFIG_INVALID when they do not fit
+ */
+export function* loadRows(
   table: EmbeddingTable,
   base: BaseRows,
   eventTimeMs: number,
   limitName: string,
   loaded: (slot: number, entry: number) => void,
-): void {
+): Generator<void> {
   if (base.ids.length > table.rowsMax) {
     throw new FreshetError(
       'CONFIG_INVALID',
       `the generation has ${base.ids.length} rows, ${limitName} allows ${table.rowsMax}: raise it`,
     )
   }
-  base.ids.forEach((id, i) => {
+  for (const [i, id] of base.ids.entries()) {
     const seenMs = base.seenMs?.[i] ?? 0
     const slot = table.insert(id, seenMs === 0 ? eventTimeMs : seenMs)
     table.row(slot).set(base.rows.subarray(i * table.dim, (i + 1) * table.dim))
     loaded(slot, i)
-  })
+    if (i % rowsPerSlice === rowsPerSlice - 1) yield
+  }
 }

@@ -24,12 +24,29 @@ const sweepsPerExpiry = 32
 
 /** A learner at the start of a generation. It evaluates. */
 export function createLearner(setup: LearnerSetup, base: LearnerBase): Learner {
-  const { options, model, dense } = setup
-  const users = new LearnerUsers(options, { defaultRow: base.userDefaultRow })
-  const items = new LearnerItems(options, model, dense, { defaultRow: base.itemDefaultRow })
+  const { users, items } = emptyTables(setup, base)
   users.load(base.users, base.eventTimeMs)
   items.load(base.items, base.eventTimeMs)
   return new Learner(setup, users, items, base.eventTimeMs)
+}
+
+/** The same, with `pause` again and again: a large generation takes its time. */
+export async function createLearnerInSlices(
+  setup: LearnerSetup,
+  base: LearnerBase,
+  pause: () => Promise<void>,
+): Promise<Learner> {
+  const { users, items } = emptyTables(setup, base)
+  for (const _ of users.loadInSlices(base.users, base.eventTimeMs)) await pause()
+  for (const _ of items.loadInSlices(base.items, base.eventTimeMs)) await pause()
+  return new Learner(setup, users, items, base.eventTimeMs)
+}
+
+function emptyTables({ options, model, dense }: LearnerSetup, base: LearnerBase) {
+  return {
+    users: new LearnerUsers(options, { defaultRow: base.userDefaultRow }),
+    items: new LearnerItems(options, model, dense, { defaultRow: base.itemDefaultRow }),
+  }
 }
 
 /** A learner that goes on, to the bit, where `snapshot` was taken. The options have to be the same. */
