@@ -13,7 +13,11 @@ import type {
   LearnerSetup,
 } from '../../../src/streams/learner-types.ts'
 import type { Learner } from '../../../src/streams/learner.ts'
-import { createLearner, restoreLearner } from '../../../src/streams/learner.ts'
+import {
+  createLearner,
+  createLearnerInSlices,
+  restoreLearner,
+} from '../../../src/streams/learner.ts'
 
 const model: ModelSpec = {
   dim: 16,
@@ -484,6 +488,18 @@ describe('sync', () => {
     expect(() =>
       createLearner({ ...setup, options: { ...options, batchMax: 2, itemRowsMax: 2 } }, base),
     ).toThrow(/learner\.itemRowsMax allows 2/)
+  })
+
+  test('a generation loaded in slices is the same as one loaded at once', async () => {
+    const ids = Array.from({ length: 12_000 }, (_, i) => `base${i}`)
+    const rows = Float32Array.from({ length: ids.length * model.dim }, (_, i) => i)
+    const base = { ...emptyBase, users: { ids, rows } }
+    const setup = await setUp({ userRowsMax: 20_000 })
+    let pauses = 0
+    const sliced = await createLearnerInSlices(setup, base, () => Promise.resolve(void pauses++))
+    expect(sliced.snapshot()).toEqual(createLearner(setup, base).snapshot())
+    expect(sliced.users.table.size).toBe(12_000)
+    expect(pauses).toBe(2)
   })
 
   test('a row of the generation is as old as its newest example', async () => {
