@@ -74,13 +74,12 @@ export class ArchiveFiles {
   }
 
   /**
-   * The next record of a partition.
+   * The next record of a partition; where it begins another day, the day before must have been ended.
    * @param day null: before the first day; the first file begins with it all the same
    * @param value copied; null: not an example
    */
   add(partition: number, offset: number, day: Day | null, value: Buffer | null): void {
     const state = this.#partitions[partition]!
-    if (state.open !== null && state.open.day !== day) this.#close(state, state.open, offset)
     state.next = offset + 1
     if (day === null) return
     state.open ??= this.#newFile(day, state.from)
@@ -90,7 +89,7 @@ export class ArchiveFiles {
     if (state.open.bytes >= this.#options.rollBytes) this.#close(state, state.open, state.next)
   }
 
-  /** The partition's day ends in front of `offset`, which no record has said. */
+  /** The partition's day ends in front of `offset`: whatever stands since the last file is of that day. */
   endDay(partition: number, offset: number, day: Day): void {
     const state = this.#partitions[partition]!
     if (state.from >= offset) return

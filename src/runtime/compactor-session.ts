@@ -140,19 +140,27 @@ export class CompactorSession {
 
   onBatch({ partition, records, highWatermark }: Batch): void {
     if (this.#isStopping) return
-    for (const { offset, value } of records) {
-      const decidedEnd = this.#fold.decidedEnd(partition)
-      if (decidedEnd !== null && offset >= decidedEnd) {
-        this.#files.endDay(partition, decidedEnd, this.#fold.openDay(partition)!)
-      }
-      const read = readExample(value)
-      if (read === null) this.#deps.metrics.archiveUnreadable.inc()
-      const day = this.#fold.add(partition, offset, read === null ? null : dayOf(read.eventTimeMs))
-      this.#files.add(partition, offset, day, read?.kind === 'example' ? value : null)
-    }
+    for (const { offset, value } of records) this.#fileRecord(partition, offset, value)
     this.#idle.onRecords(partition)
     this.#lags[partition] = Math.max(0, highWatermark - this.#fold.position(partition))
     this.#wakeUp()
+  }
+
+  #fileRecord(partition: number, offset: number, value: Buffer | null): void {
+    const fold = this.#fold
+    // Cuts that are decided need not lie where a record is.
+    let end = fold.decidedEnd(partition)
+    for (; end !== null && offset >= end; end = fold.decidedEnd(partition)) {
+      this.#files.endDay(partition, end, fold.openDay(partition)!)
+      fold.advance(partition, end)
+    }
+    const read = readExample(value)
+    if (read === null) this.#deps.metrics.archiveUnreadable.inc()
+    const before = fold.openDay(partition)
+    const day = fold.add(partition, offset, read === null ? null : dayOf(read.eventTimeMs))
+    if (before !== null && day !== before) this.#files.endDay(partition, offset, before)
+    this.#files.add(partition, offset, day, read?.kind === 'example' ? value : null)
+    if (end === offset + 1) this.#files.endDay(partition, end, day!)
   }
 
   onDocument(document: ControlDocument): void {

@@ -134,6 +134,20 @@ test('a cut that the control document holds already is kept to, whatever the rec
   expect((await rig.archive.readSeal('2026-01-01'))?.examples).toBe(3)
 })
 
+test('a decided cut may lie between records, where the log has the end of a transaction', async () => {
+  const rig = await compactorRig(onTestFinished, { partitions: 1, isTransactional: true })
+  for (const time of ['2026-01-01T10:00Z', '2026-01-01T11:00Z', '2026-01-03T00:00Z']) {
+    await rig.send(0, [time])
+  }
+  await rig.control({ cuts: { '2026-01-01': [3] }, catalogueCuts: { '2026-01-01': [0] } })
+  rig.start()
+  await rig.decide()
+  await untilCut(rig, 1)
+  expect(rig.cuts()).toMatchObject([{ day: '2026-01-02', examples: [4] }])
+  await expectArchived(rig)
+  expect((await rig.archive.readSeal('2026-01-01'))?.examples).toBe(2)
+})
+
 test('a cut that turns out to be decided elsewhere makes the compactor begin anew behind the archive', async () => {
   const rig = await compactorRig(onTestFinished, { partitions: 1 })
   rig.start()
