@@ -23,21 +23,20 @@ export const full = z.strictObject({
     .union([z.literal('auto'), positive.min(2).max(4_096)])
     .default('auto')
     .describe('examples a step; auto: so that a day has 200 steps or more, within 32 and 1024'),
-  negatives: z
-    .number()
-    .int()
-    .nonnegative()
-    .default(256)
-    .describe('sampled negatives a step, beside those of the batch itself'),
+  candidates: positive
+    .default(1_024)
+    .describe(
+      'items that each example of a step is told from: those of the batch, and sampled ones up to so many',
+    ),
   learningRate: z.number().positive().default(0.001).describe('Adam, of the dense parameters'),
   rowLearningRate: z.number().positive().default(0.05).describe('row-wise Adagrad, of the ID rows'),
   userDropout: z
     .number()
     .min(0)
     .max(1)
-    .default(0.1)
+    .default(0.05)
     .describe('share of examples whose user is replaced by row 0, so that row 0 learns new users'),
-  itemDropout: z.number().min(0).max(1).default(0.1),
+  itemDropout: z.number().min(0).max(1).default(0.02),
   frequencyRate: z
     .number()
     .positive()

@@ -83,7 +83,7 @@ function settings(dir: string): string {
     stateDir: `${dir}/state`,
     artifacts: { dir: `${dir}/artifacts` },
     model: { dim: 8, item: tower },
-    full: { batch: 32, negatives: 16 },
+    full: { batch: 32, candidates: 48 },
   })
 }
 

@@ -18,16 +18,21 @@ export function batchOf(batch: number | 'auto', examples: number): number {
 }
 
 /** @param examples of the day */
-export function fullOptions(job: FullUpdateJob, examples: number): FullOptions {
+export function fullOptions(
+  job: Pick<FullUpdateJob, 'day' | 'seed' | 'full' | 'learner'>,
+  examples: number,
+): FullOptions {
   const { full, learner } = job
-  const { negatives, learningRate, rowLearningRate, userDropout, itemDropout } = full
+  const { candidates, learningRate, rowLearningRate, userDropout, itemDropout } = full
   const { frequencyRate, gateMinExamples, maxRegression } = full
   const { gradientNormMax, rowNormMax, expireAfterMs } = learner
+  const batch = batchOf(full.batch, examples)
   return {
-    ...{ negatives, learningRate, rowLearningRate, userDropout, itemDropout },
+    ...{ learningRate, rowLearningRate, userDropout, itemDropout },
     ...{ frequencyRate, gateMinExamples, maxRegression },
     ...{ gradientNormMax, rowNormMax, expireAfterMs },
-    batch: batchOf(full.batch, examples),
+    batch,
+    negatives: Math.max(0, candidates - batch),
     gateFrom: examples - Math.floor(full.gateShare * examples),
     seed: seedOf(job),
   }
