@@ -42,6 +42,8 @@ export class CompactorReports {
   #sending: Promise<void> = Promise.resolve()
   #ownedAtMs = -Infinity
   #asserting: Promise<void> | null = null
+  /** The generation that it was at last: whoever watches the reports sees it change when it does. */
+  #generation = ''
 
   constructor(options: ReportsOptions, producer: TransactionalProducer) {
     this.#options = options
@@ -93,7 +95,8 @@ export class CompactorReports {
   #recordOf(report: CompactorReport, atMs: number): SinkRecord {
     const { topics, instance } = this.#options
     const { kind, body } = report
-    const generation = 'generation' in report ? report.generation : ''
+    if ('generation' in report) this.#generation = report.generation
+    const generation = this.#generation
     const value = encodeReport({ role: 'compactor', instance, kind, generation, atMs, body })
     return { topic: topics.reports, key: `compactor/${instance}`, value, timestampMs: atMs }
   }
