@@ -1,7 +1,7 @@
 import { mix32 } from '../../model/hash.ts'
 import { AvroReader } from '../../records/avro-io.ts'
 
-const secondSeed = 0x9e3779b9
+const goldenRatio = 0x9e3779b9
 const firstPrime = 0x01000193
 const secondPrime = 0x85ebca6b
 
@@ -13,16 +13,19 @@ export class ExampleHash {
   /** Of the last example, as signed integers: those are stored without a conversion. */
   high = 0
   low = 0
-  readonly #seed: number
+  readonly #firstSeed: number
+  readonly #secondSeed: number
 
+  /** The seed is mixed first: FNV-1a would only XOR it with the first byte, and small seeds give each other's orders. */
   constructor(seed: number) {
-    this.#seed = seed | 0
+    this.#firstSeed = mix32(seed) | 0
+    this.#secondSeed = mix32(seed ^ goldenRatio) | 0
   }
 
   /** @param body Avro body of an example; its ids are hashed as the bytes they are */
   of(body: Buffer): void {
-    this.high = this.#seed
-    this.low = mix32(this.#seed ^ secondSeed) | 0
+    this.high = this.#firstSeed
+    this.low = this.#secondSeed
     const reader = new AvroReader(body)
     const request = reader.skip('request_id')
     this.#add(body, request, reader.offset)
