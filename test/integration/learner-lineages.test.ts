@@ -297,6 +297,38 @@ test('a lineage that fails for a while is opened again alone', async () => {
   await expectRowsInRedis(rig, second, replayed)
 }, 60_000)
 
+test('when the time to roll back is over, the previous generation is not trained any more, although it is kept', async () => {
+  const rig = await learnerRig(onTestFinished, { rollbackWindowMs: 1_500 })
+  const redis = new Redis(inject('redisUrl'))
+  onTestFinished(() => void redis.disconnect())
+  await rig.items(50)
+  await rig.examples(100)
+  const learner = rig.start()
+  await untilLearned(rig, [first])
+  const cut = await rig.fullGeneration(second, day, baseUsers)
+  const kept = [first, second]
+  await rig.control({ candidate: second, kept, cuts: { [day]: cut } })
+  await untilLearned(rig, [first, second])
+  const liveSinceMs = Date.now()
+  await rig.control({ live: second, candidate: null, previous: first, liveSinceMs })
+  await rig.examples(50)
+  const { figures } = await untilLearned(rig, [second])
+  expect(Date.now() - liveSinceMs).toBeGreaterThanOrEqual(1_500)
+  expect(figures.all.cases).toBeGreaterThan(0)
+  await vi.waitFor(() => {
+    expect(existsSync(path.join(rig.stateDir, 'learner', first))).toBe(false)
+  }, within)
+  expect(await keysOf(rig, redis, first)).toBe(0)
+  expect(Object.keys(await overridden(rig)).sort()).toContain(first)
+
+  await rig.control({ previous: null, kept: [second] })
+  await vi.waitFor(async () => {
+    expect(Object.keys(await overridden(rig))).not.toContain(first)
+  }, within)
+  await learner.stop()
+  expect(rig.complaints).toEqual([])
+}, 60_000)
+
 /** The first model opened is as it is; in the second, `around` is what a step is. Any further one is as it is. */
 function secondModel(
   around: (step: () => Promise<StepOutput>) => Promise<StepOutput>,

@@ -120,6 +120,7 @@ export async function learnerRig(
   options: {
     readonly redisUrl?: string
     readonly learner?: Partial<Config['learner']>
+    readonly rollbackWindowMs?: number
   } = {},
 ): Promise<LearnerRig> {
   const topicPrefix = `learner-${randomUUID().slice(0, 8)}`
@@ -129,6 +130,7 @@ export async function learnerRig(
     stateDir,
     kafka: { brokers: inject('kafkaBrokers'), topicPrefix, partitions },
     redis: { url: options.redisUrl ?? inject('redisUrl'), keyPrefix: `${topicPrefix}:` },
+    generations: { rollbackWindowMs: options.rollbackWindowMs ?? 3_600_000 },
     learner: { batchMax: 32, negatives: 16, syncMs: 50, ...options.learner },
   })
   const topics = topicNames(topicPrefix)
