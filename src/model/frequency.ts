@@ -1,10 +1,13 @@
 import { grown } from './typed-arrays.ts'
 
+/** Waiting for so many average gaps happens to one item in twenty without any change. */
+const newsAfter = 3
+
 /**
  * How often each item is named, per example, from a stream: the moving average of the gap between two examples that name it (Yi et al. 2019,
  * "Sampling-Bias-Corrected Neural Modeling", Algorithm 2, without hashing, as every item has a slot). It follows drift, needs no second pass and
  * does not know the catalogue's size. Two things are added for what has been seen little: the average of the first gaps weighs them alike, as it would
- * otherwise hang on the first one, and an item that has been quiet for longer than its average gap counts by how long it has been quiet.
+ * otherwise hang on the first one, and an item that has been quiet for much longer than its average gap counts by how long it has been quiet.
  */
 export class StreamingFrequency {
   readonly #rate: number
@@ -48,6 +51,6 @@ export class StreamingFrequency {
     if (last === 0) return 1 / (2 * (this.examples + 1))
     const quiet = this.examples - last
     const gap = this.gap[slot]! > 0 ? this.gap[slot]! : this.examples
-    return 1 / Math.max(1, gap, quiet)
+    return 1 / Math.max(1, gap, quiet / newsAfter)
   }
 }

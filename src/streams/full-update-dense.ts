@@ -28,3 +28,12 @@ function copyTower(tower: TowerParameters): TowerParameters {
     ),
   }
 }
+
+/** Moments before the first step. */
+export function zerosLike(dense: DenseParameters): DenseParameters {
+  const zeros = copyDense(dense)
+  for (const { embeddings, ...tensors } of [zeros.user, zeros.item]) {
+    for (const tensor of [...Object.values(tensors), ...Object.values(embeddings)]) tensor.fill(0)
+  }
+  return zeros
+}

@@ -1,5 +1,6 @@
 import { initialise } from '../../model/initialise.ts'
-import type { DenseParameters, ModelSpec, TowerParameters } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
+import { zerosLike } from '../../streams/full-update-dense.ts'
 import type { AdamState, FrequencyState, FullState } from '../../streams/full-update-types.ts'
 import type { GenerationManifest } from './manifest.ts'
 
@@ -144,18 +145,4 @@ function randomState(model: ModelSpec, seed: number): FullState {
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
     frequency: { examples: 0, lastSeen: none(), gap: none(), gaps: none() },
   }
-}
-
-function zerosLike({ user, item }: DenseParameters): DenseParameters {
-  const tower = ({ embeddings, ...layers }: TowerParameters): TowerParameters => {
-    const zeros = (arrays: Readonly<Record<string, Float32Array>>) =>
-      Object.fromEntries(
-        Object.entries(arrays).map(([name, { length }]) => [name, new Float32Array(length)]),
-      )
-    return {
-      ...(zeros(layers) as Omit<TowerParameters, 'embeddings'>),
-      embeddings: zeros(embeddings),
-    }
-  }
-  return { user: tower(user), item: tower(item) }
 }

@@ -1,0 +1,192 @@
+import { expect, test } from 'vitest'
+import { initialise } from '../../../src/model/initialise.ts'
+import { oracleEngine } from '../../../src/model/oracle.ts'
+import type { ModelSpec } from '../../../src/model/spec.ts'
+import type { Example, Features } from '../../../src/records/types.ts'
+import { noFeatures } from '../../../src/records/types.ts'
+import { packState } from '../../../src/runtime/checkpoint-state.ts'
+import { FullUpdate, type FullOptions } from '../../../src/streams/full-update.ts'
+import { copyDense, zerosLike } from '../../../src/streams/full-update-dense.ts'
+import type { FullState, SideState } from '../../../src/streams/full-update-types.ts'
+import type { CatalogueChange } from '../../../src/streams/learner-types.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
+
+const dayMs = 86_400_000
+const startMs = Date.UTC(2026, 0, 1)
+const kinds = 4
+
+const model: ModelSpec = {
+  ...{ dim: 6, temperature: 0.2 },
+  user: { hidden: 4, features: [{ kind: 'categorical', name: 'country', buckets: 8, dim: 2 }] },
+  item: { hidden: 5, features: [{ kind: 'categorical', name: 'kind', buckets: 16, dim: 3 }] },
+}
+const options: FullOptions = {
+  ...{ batch: 16, negatives: 8, learningRate: 0.01, rowLearningRate: 0.1, frequencyRate: 0.01 },
+  ...{ gradientNormMax: 5, rowNormMax: 10, userDropout: 0.1, itemDropout: 0.1 },
+  ...{
+    gateFrom: 200,
+    gateMinExamples: 50,
+    maxRegression: 0.01,
+    expireAfterMs: 90 * dayMs,
+    seed: 5,
+  },
+}
+
+test('one pass over a day separates what is liked from what is not', async () => {
+  const { state, figures } = await trained(examplesOf(600), { gateFrom: 480 })
+  expect(figures.gate.difference).toBeGreaterThan(0.2)
+  expect(figures).toMatchObject({ steps: 38, gate: { verdict: 'passed', examples: 120 } })
+  expect(state.users.ids.length).toBe(40)
+  expect(state.adam.steps).toBe(38)
+  expect(state.frequency.examples).toBe(600)
+})
+
+test('every parameter has moved, and nothing of the parent', async () => {
+  const parent = parentState()
+  const before = bytesOf(parent)
+  const { state } = await trained(examplesOf(300), {}, parent)
+  expect(bytesOf(parent)).toBe(before)
+  expect(state.users.defaultRow).not.toEqual(parent.users.defaultRow)
+  expect(state.items.defaultRow).not.toEqual(parent.items.defaultRow)
+  for (const side of ['user', 'item'] as const) {
+    const { embeddings, ...tensors } = state.dense[side]
+    const { embeddings: old, ...oldTensors } = parent.dense[side]
+    expect(tensors).not.toEqual(oldTensors)
+    for (const [name, values] of Object.entries(tensors)) {
+      expect(values, name).not.toEqual(oldTensors[name as keyof typeof oldTensors])
+    }
+    for (const [name, table] of Object.entries(embeddings)) expect(table).not.toEqual(old[name])
+  }
+})
+
+test('however the examples are handed over, and however often it is stopped, the bytes are the same', async () => {
+  const examples = examplesOf(333)
+  const wanted = bytesOf(await trained(examples))
+  const update = await FullUpdate.open(setupOf())
+  for (let from = 0; from < examples.length; from += 7) {
+    await update.train(examples.slice(from, from + 7))
+  }
+  expect(bytesOf(await update.finish())).toBe(wanted)
+  for (const stopAt of [0, 16, 100, 250, 333]) {
+    const first = await FullUpdate.open(setupOf())
+    await first.train(examples.slice(0, stopAt))
+    const snapshot = structuredClone(first.snapshot())
+    await first.train(examples.slice(stopAt))
+    const second = await FullUpdate.open(setupOf(), snapshot)
+    await second.train(examples.slice(second.trained))
+    expect(bytesOf(await second.finish()), `stopped at ${stopAt}`).toBe(wanted)
+  }
+})
+
+test('the next day goes on: rows, moments, frequencies, and how long ago each id was seen', async () => {
+  const first = await trained(examplesOf(200))
+  const next = await trained(examplesOf(200, startMs + dayMs), {}, first.state)
+  expect(next.state.adam.steps).toBe(26)
+  expect(next.state.frequency.examples).toBe(400)
+  expect(next.state.users.ids.slice(0, first.state.users.ids.length)).toEqual(first.state.users.ids)
+  expect(Math.max(...next.state.users.seenMs)).toBeGreaterThan(startMs + dayMs)
+})
+
+test('an item nobody clicked is row 0 with its features; a withdrawn one, and one long gone, leaves', async () => {
+  const parent = (await trained(examplesOf(200))).state
+  const withdrawn = parent.items.ids[0]!
+  const catalogue = [
+    ...catalogueOf().filter(({ itemId }) => itemId !== withdrawn),
+    { itemId: withdrawn, item: null },
+    itemOf('unseen', 1),
+  ]
+  const { state, itemVectors } = await trained(
+    examplesOf(200, startMs + 100 * dayMs).filter(({ userId }) => userId !== 'u0'),
+    {},
+    parent,
+    catalogue,
+  )
+  expect(state.items.ids).not.toContain(withdrawn)
+  expect(state.users.ids).not.toContain('u0')
+  const place = state.items.ids.indexOf('unseen')
+  const row = state.items.rows.subarray(place * model.dim, (place + 1) * model.dim)
+  expect(row).toEqual(state.items.defaultRow)
+  const vector = itemVectors.subarray(place * model.dim, (place + 1) * model.dim)
+  expect(Math.hypot(...vector)).toBeCloseTo(1, 5)
+})
+
+test('examples with a weight that is no number change nothing', async () => {
+  const examples = examplesOf(96)
+  const broken = { ...examples[3]!, weight: NaN, userId: 'nobody' }
+  const update = await FullUpdate.open(setupOf())
+  await update.train(examples.toSpliced(3, 0, broken))
+  const { state } = await update.finish()
+  expect(state.users.ids).not.toContain('nobody')
+  expect([...state.users.rows, ...state.items.rows].every(Number.isFinite)).toBe(true)
+})
+
+function setupOf(
+  change: Partial<FullOptions> = {},
+  parent = parentState(),
+  catalogue = catalogueOf(),
+) {
+  return { engine: oracleEngine, parent, catalogue, options: { ...options, ...change } }
+}
+
+async function trained(
+  examples: readonly Example[],
+  change: Partial<FullOptions> = {},
+  parent = parentState(),
+  catalogue = catalogueOf(),
+) {
+  const update = await FullUpdate.open(setupOf(change, parent, catalogue))
+  await update.train(examples)
+  const result = await update.finish()
+  await update.close()
+  return result
+}
+
+function parentState(): FullState {
+  const { dense, userDefaultRow, itemDefaultRow } = initialise(model, 3)
+  const none = new Float64Array(0)
+  const side = (defaultRow: Float32Array): SideState => ({
+    ...{ defaultRow, defaultAccumulator: 0, ids: [], rows: new Float32Array(0) },
+    ...{ accumulators: new Float32Array(0), seenMs: none },
+  })
+  return {
+    ...{ model, dense: copyDense(dense), users: side(userDefaultRow), items: side(itemDefaultRow) },
+    adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
+    frequency: { examples: 0, lastSeen: none, gap: none, gaps: none },
+  }
+}
+
+/** Users like one kind of item each. */
+function examplesOf(count: number, fromMs = startMs): Example[] {
+  const random = seededRandom(count)
+  return Array.from({ length: count }, (_, i) => {
+    const user = random.between(0, 39)
+    const item = (user % kinds) + kinds * random.between(0, 4)
+    const eventTimeMs = fromMs + random.between(0, dayMs - 1)
+    return {
+      ...{ kind: 'example', requestId: `r${fromMs}-${i}`, userId: `u${user}`, itemId: `i${item}` },
+      ...{ eventTimeMs, impressionTimeMs: eventTimeMs, position: 0, weight: 1, scenario: '' },
+      ...{ hardNegatives: [], features: featuresOf('country', `c${user % 3}`) },
+    }
+  })
+}
+
+function catalogueOf(): CatalogueChange[] {
+  return Array.from({ length: 5 * kinds }, (_, i) => itemOf(`i${i}`, i % kinds))
+}
+
+function itemOf(itemId: string, kind: number): CatalogueChange {
+  const features = featuresOf('kind', `k${kind}`)
+  return { itemId, item: { itemId, title: '', createdAtMs: 0, features } }
+}
+
+function featuresOf(name: string, value: string): Features {
+  return { ...noFeatures, categorical: new Map([[name, [value]]]) }
+}
+
+function bytesOf(state: unknown): string {
+  const { json, tensors } = packState(state)
+  return [
+    json,
+    ...[...tensors].map(([name, { data }]) => `${name} ${Array.from(data as Float32Array).join()}`),
+  ].join('\n')
+}
