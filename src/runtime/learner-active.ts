@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FreshetError } from '../errors.ts'
 import { messageOf } from '../errors.ts'
 import type { ControlDocument } from '../records/types.ts'
@@ -100,11 +101,18 @@ export class ActiveLearner {
     const { owner } = this.#deps
     // What waits for Kafka when the time is up must not be waited for.
     const deadline = setTimeout(() => void owner.close(), isClean ? stopMs : 0)
+    const ended = this.#endAll(isClean)
+    // One that is being opened may wait for a broker that is away.
+    if (isClean) await Promise.race([ended, sleep(stopMs + 1_000, undefined, { ref: false })])
+    else await ended
+    clearTimeout(deadline)
+    await owner.close()
+  }
+
+  async #endAll(isClean: boolean): Promise<void> {
     await this.#releases.close()
     await Promise.all([...this.#lineages.values()].map((lineage) => this.#end(lineage, isClean)))
     await Promise.all(this.#closing.values())
-    clearTimeout(deadline)
-    await owner.close()
   }
 
   async #end(lineage: KeptLineage, isClean: boolean): Promise<void> {
