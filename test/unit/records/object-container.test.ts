@@ -66,11 +66,16 @@ test.each(['null', 'deflate'])('avsc reads what is written, and the reverse: %s'
 })
 
 test('any changed bit, and any lost end, of a file that was written here is noticed', () => {
-  const pairs: Pair[] = [
+  const two: Pair[] = [
     ['first', 1],
     ['second', 2 ** 40],
   ]
-  for (const codec of [undefined, deflate]) {
+  for (const [pairs, codec] of [
+    [two, undefined],
+    [two, deflate],
+    [[], undefined],
+  ] as const) {
+    // prettier-ignore
     const good = encode(pairs, { day: '2026-01-01' }, codec)
     for (let end = 0; end < good.length; end++) expectRefused(good.subarray(0, end))
     // A name of our own that has changed is one that nobody knows: what it said is not compared, what it spoke about is the same.
@@ -119,11 +124,20 @@ test('counts and sizes that are not there are refused before anything is read', 
   )
 })
 
-test('a small block does not become a large one: a bomb is stopped at its limit', () => {
-  const bomb = deflateRawSync(Buffer.alloc(200 << 20))
-  expect(bomb.length).toBeLessThan(300_000)
-  const bytes = file({ count: 1, content: bomb, codec: 'deflate' })
-  refuse(bytes, 'Avro: deflate: Cannot create a Buffer larger than')
+test('a small file does not become a large one: a bomb is stopped at its limit', () => {
+  const bomb = (mebibytes: number): Buffer => deflateRawSync(Buffer.alloc(mebibytes << 20))
+  const stopped = 'Avro: deflate: Cannot create a Buffer larger than'
+  refuse(file({ count: 1, content: bomb(90), codec: 'deflate' }), stopped)
+  // Blocks that pass one by one: the limit is that of the file.
+  const one = file({ count: 1, content: bomb(15), codec: 'deflate' })
+  const header = file({ count: 0, content: Buffer.alloc(0), codec: 'deflate' }).length - 18
+  const blocksOf = (count: number): Buffer =>
+    Buffer.concat([one, ...Array.from({ length: count - 1 }, () => one.subarray(header))])
+  const all = (reader: AvroReader): number => reader.rest().length
+  const options = { codecs: [deflate] }
+  const lengths = [15 << 20, 15 << 20, 15 << 20]
+  expect(decodeContainer(schema, blocksOf(3), all, options).values).toEqual(lengths)
+  expect(() => decodeContainer(schema, blocksOf(6), all, options)).toThrow(stopped)
 })
 
 test('schemas are the same however they are spelled, and another one is refused by name', () => {

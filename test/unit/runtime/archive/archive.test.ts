@@ -12,6 +12,7 @@ import { ExamplesHash, openArchive } from '../../../../src/runtime/archive/archi
 import type { Archive, ArchivedRange } from '../../../../src/runtime/archive/archive.ts'
 import { openDirectoryStore } from '../../../../src/runtime/generation/artifact-store.ts'
 import type { CatalogueChange } from '../../../../src/streams/learner-types.ts'
+import { seededRandom } from '../../../support/seeded-random.ts'
 
 const day = '2026-01-02'
 
@@ -50,6 +51,38 @@ test('a value of an older schema is archived by the current one', async () => {
     ...{ ...wanted, impressionTimeMs: 4, position: 3, scenario: '', hardNegatives: ['n'] },
     features,
   })
+})
+
+test('a value that is not an example to the last byte is not archived', async () => {
+  const { archive } = await setUp()
+  const value = encodeExample(exampleOf('a'))
+  const undecodable = { code: 'RECORD_UNDECODABLE' }
+  for (const bad of [Buffer.concat([value, Buffer.alloc(1)]), value.subarray(0, -1)]) {
+    await expect(write(archive, [0, 0, 1], [bad])).rejects.toMatchObject(undecodable)
+  }
+  expect(await archive.days()).toEqual([])
+})
+
+test('whatever is passed over as an example can be decoded as one', () => {
+  const random = seededRandom(5)
+  const good = encodeExample(exampleOf('a'))
+  let passed = 0
+  for (let round = 0; round < 20_000; round++) {
+    const bad = Buffer.from(good)
+    const from = good.length - bodyOf(good).length
+    for (let n = random.between(1, 2); n > 0; n--) {
+      bad[random.between(from, bad.length - 1)] = random.between(0, 255)
+    }
+    let body
+    try {
+      body = bodyOf(bad)
+    } catch {
+      continue
+    }
+    passed++
+    expect(() => decodeExampleBody(body)).not.toThrow()
+  }
+  expect(passed).toBeGreaterThan(5_000)
 })
 
 test('what a writer that was replaced has left inside the range of another file is passed over, and said', async () => {
