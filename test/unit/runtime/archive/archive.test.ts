@@ -57,7 +57,14 @@ test('a value that is not an example to the last byte is not archived', async ()
   const { archive } = await setUp()
   const value = encodeExample(exampleOf('a'))
   const undecodable = { code: 'RECORD_UNDECODABLE' }
-  for (const bad of [Buffer.concat([value, Buffer.alloc(1)]), value.subarray(0, -1)]) {
+  const times = value.indexOf('item') + 'item'.length
+  const beyond = Buffer.from('ffffffffffffffffff01', 'hex')
+  for (const bad of [
+    Buffer.concat([value, Buffer.alloc(1)]),
+    value.subarray(0, -1),
+    // Its time is beyond what a number holds.
+    Buffer.concat([value.subarray(0, times), beyond, value.subarray(times + 2)]),
+  ]) {
     await expect(write(archive, [0, 0, 1], [bad])).rejects.toMatchObject(undecodable)
   }
   expect(await archive.days()).toEqual([])
