@@ -170,6 +170,7 @@ export class ActiveLearner {
         const { cuts } = this.#document
         const setup = { generation, cuts, role: roleNow }
         const session = await LearnerSession.open(deps, setup, onChange)
+        session.mayGoOn = () => this.#mayGoOn(session)
         if (roleNow === 'live') deps.onReady?.()
         return session
       },
@@ -228,6 +229,17 @@ export class ActiveLearner {
     if (before !== null && order === 'event-time' && !isAsFarAs(before, live)) return
     await this.#between(() => live.beginEvaluation(before?.endEvaluation() ?? null))
     this.#letGoOf(before)
+  }
+
+  /**
+   * Each window is scored by exactly one lineage, and by which must not depend on how fast they are: what has gone live waits until it
+   * is handed the figures, and what was live before learns up to there and no further until it has handed them over.
+   */
+  #mayGoOn(session: LearnerSession): boolean {
+    const { isEvaluating } = session.learner
+    if (session.role === 'live') return isEvaluating
+    const live = this.#sessions().find(({ role }) => role === 'live')
+    return !isEvaluating || live === undefined || !isAsFarAs(session, live)
   }
 
   /** Of one that was only waited for. */

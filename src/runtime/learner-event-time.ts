@@ -84,7 +84,7 @@ export class EventTimePace implements LearnerPace {
     // What is known of the catalogue up to where the generation begins comes before the first window.
     if (this.#isFresh) await this.#learn({ endMs: this.#parts.baseTimeMs, cuts: [] })
     while (!this.#isStopping) {
-      const window = this.#mayBegin() ? this.#windows.take(this.#openWindowMs) : null
+      const window = this.#parts.mayGoOn() ? this.#windows.take(this.#openWindowMs) : null
       if (window !== null) await this.#learn(window)
       else if (this.isWhole && (await this.#passHeartbeats())) this.#lastSyncMs = -Infinity
       else {
@@ -93,12 +93,6 @@ export class EventTimePace implements LearnerPace {
         else await this.#wakeup.within(this.isWhole ? dueMs : rowsCheckMs)
       }
     }
-  }
-
-  /** What is live is scored: it waits until whoever was live before has handed over. */
-  #mayBegin(): boolean {
-    const { role, learner } = this.#parts
-    return role() !== 'live' || learner.isEvaluating
   }
 
   async #learn({ endMs, cuts }: LearnerWindow): Promise<void> {

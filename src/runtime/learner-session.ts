@@ -28,6 +28,8 @@ export interface PaceParts {
   /** Event time that the generation itself has come to. */
   readonly baseTimeMs: number
   role(): LineageRole
+  /** Whether it may learn another window. */
+  mayGoOn(): boolean
   pause(partition: TopicPartition): void
   resume(partition: TopicPartition): void
 }
@@ -35,6 +37,8 @@ export interface PaceParts {
 /** One generation trained online, from the moment this process owns it until it lets it go, stops or fails. */
 export class LearnerSession {
   readonly generation: string
+  /** Where windows are learnt, asked before each. */
+  mayGoOn: () => boolean = () => true
   readonly #deps: LearnerDeps & SharedParts
   readonly #parts: LearnerParts
   readonly #meter: LearnerMeter
@@ -209,6 +213,7 @@ export class LearnerSession {
       ...{ deps, learner, cutLog, baseTimeMs, publisher: this.#publisher },
       work: new LearnerWork(deps, this.#parts, this.#meter),
       role: () => this.#role,
+      mayGoOn: () => this.mayGoOn(),
       pause: (partition) => this.#tail?.pause(partition),
       resume: (partition) => this.#tail?.resume(partition),
     }
