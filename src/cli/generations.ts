@@ -109,7 +109,7 @@ function describe(
   if (generations.length === 0) {
     return `there is no generation in ${dir} yet: the controller makes the first one when it starts\n`
   }
-  const head = ['generation', 'day', 'state', 'examples', 'loss', 'gate', 'users', 'items', 'MB']
+  const head = ['generation', 'day', 'state', 'examples', 'loss', 'gate', 'users', 'items', 'size']
   const lines = table([...head, 'from'], generations.map(rowOf))
   const problems = generations.flatMap((one) => (one.problem === null ? [] : [one.problem]))
   if (problem !== null) problems.push(`states are not known: ${problem}`)
@@ -117,7 +117,7 @@ function describe(
 }
 
 function rowOf({ id, state, bytes, manifest }: ListedGeneration): string[] {
-  const size = (bytes / 1e6).toFixed(1)
+  const size = bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
   if (manifest === null) return [id, '-', state ?? '-', '-', '-', 'unreadable', '-', '-', size, '-']
   const { day, training, gate, counts, parent } = manifest
   return [

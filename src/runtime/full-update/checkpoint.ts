@@ -49,6 +49,7 @@ export class FullUpdateCheckpoints {
 
   /** The one that goes furthest and can be used; null without one. Those that cannot are said, and removed. */
   async newest(): Promise<FullUpdateCheckpoint | null> {
+    await this.#removeUnfinished()
     for (const name of await this.#names()) {
       const file = path.join(this.#dir, name)
       try {
@@ -78,6 +79,13 @@ export class FullUpdateCheckpoints {
     }
     const snapshot = unpackState({ json: metadata['json']!, tensors }) as FullUpdateSnapshot
     return { snapshot, trained: about.trained, spentMs: about.spentMs }
+  }
+
+  /** What a kill in the middle of writing left. */
+  async #removeUnfinished(): Promise<void> {
+    for (const name of await fs.readdir(this.#dir).catch(() => [])) {
+      if (name.endsWith('.tmp')) await fs.rm(path.join(this.#dir, name))
+    }
   }
 
   /** The furthest first. */

@@ -187,7 +187,7 @@ async function feed(training: Training, update: FullUpdate, spentMs: () => numbe
       const etaMs = done === 0 ? null : ((now - startedAt) / done) * (day.count - update.trained)
       hooks.onProgress({ share: update.trained / day.count, etaMs, examples: update.trained })
     }
-    if (now - savedAt >= job.full.checkpointMs) await save()
+    if (now - savedAt >= job.full.checkpointMs && update.trained > from) await save()
     await update.train(slice)
     // The plain engine never waits for anything, and the signal comes as an event.
     await yieldToOthers()

@@ -60,9 +60,10 @@ test('a checkpoint made from other data or settings is of no use', async () => {
   expect(await of('other').newest()).toEqual(checkpoint(3))
 })
 
-test('what a kill in the middle of writing leaves is no checkpoint', async () => {
+test('what a kill in the middle of writing leaves is no checkpoint, and goes', async () => {
   const { dir, of } = await rig()
   await of('k').write(checkpoint(64))
   await fs.writeFile(path.join(dir, '4711.tmp'), 'half')
   expect(await of('k').newest()).toEqual(checkpoint(64))
+  expect(await fs.readdir(dir)).toHaveLength(1)
 })
