@@ -3,7 +3,7 @@ import { InferenceSession } from 'onnxruntime-node'
 import type { Tensor } from 'onnxruntime-node'
 import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
 import { fullStepGraph } from '../../model/onnx-graph.ts'
-import type { towerTensors } from '../../model/onnx-tower.ts';
+import type { towerTensors } from '../../model/onnx-tower.ts'
 import { gradientName, parameterName } from '../../model/onnx-tower.ts'
 import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
