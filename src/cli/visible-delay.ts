@@ -16,15 +16,19 @@ export class VisibleDelay {
   }
 
   /** Null quantiles: nothing became visible, or the page cannot be had. */
-  async read(): Promise<{ readonly p50Ms: number | null; readonly p99Ms: number | null }> {
-    const nowMs = performance.now()
-    if (nowMs - (this.#pages.at(-1)?.atMs ?? -Infinity) >= everyMs) await this.#take(nowMs)
+  get newest(): { readonly p50Ms: number | null; readonly p99Ms: number | null } {
     const grown = bucketsSince(this.#pages[0]?.buckets ?? [], this.#pages.at(-1)?.buckets ?? [])
     const quantileMs = (share: number): number | null => {
       const seconds = quantileOf(grown, share)
       return seconds === null ? null : seconds * 1_000
     }
     return { p50Ms: quantileMs(0.5), p99Ms: quantileMs(0.99) }
+  }
+
+  /** Looks at the page, once a second at most. */
+  async read(): Promise<void> {
+    const nowMs = performance.now()
+    if (nowMs - (this.#pages.at(-1)?.atMs ?? -Infinity) >= everyMs) await this.#take(nowMs)
   }
 
   async #take(nowMs: number): Promise<void> {

@@ -4,6 +4,7 @@ import { changesBetween, type Change } from '../streams/controller-changes.ts'
 import { KnownReports } from '../streams/controller-known.ts'
 import { parseReport } from '../streams/controller-reports.ts'
 import { RoleStates } from '../streams/controller-roles.ts'
+import { indexText } from './watch-view.ts'
 
 export interface WatchEvent {
   readonly atMs: number
@@ -137,7 +138,7 @@ export class WatchModel {
       isVerdict && trained !== undefined
         ? ` (${trained.verdict}: ${trained.why})`
         : event === 'indexed' && indexed !== null
-          ? ` (${indexed.items} items, recall@100 ${indexed.recall.toFixed(3)})`
+          ? ` (${indexText(indexed)})`
           : ''
     return { atMs, event, generation, message: `${message}${detail}` }
   }

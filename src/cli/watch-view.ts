@@ -1,3 +1,4 @@
+import type { ControllerReportBodies, ReportBodies } from '../records/reports.ts'
 import type { ControlDocument, GenerationState } from '../records/types.ts'
 import { progressOf } from '../streams/controller-progress.ts'
 import type {
@@ -5,7 +6,7 @@ import type {
   PartitionProgress,
   Progress,
 } from '../streams/controller-progress.ts'
-import type { WatchEvent, WatchModel } from './watch-model.ts'
+import type { Reached, WatchEvent, WatchModel } from './watch-model.ts'
 
 export interface WatchView {
   readonly model: WatchModel
@@ -20,15 +21,36 @@ export function watchBlock(view: WatchView): string[] {
   const { document } = view.model
   if (document === null)
     return ['live        none: no controller has written a control document yet']
+  const { live, candidate } = document
   return [
     liveLine(view, document),
-    previousLine(view, document),
+    // How it got there, until the next one is on its way.
+    ...(candidate === null && live !== null ? milestoneLines(view, document, live) : []),
+    `previous    ${previousText(document, view.model.controlling, view.nowMs)}`,
     candidateLine(view, document),
-    ...milestoneLines(view, document),
+    ...(candidate === null ? [] : milestoneLines(view, document, candidate)),
     ...trainingLine(view, document),
     ...delayLine(view),
     ...(view.model.controlling?.alerts ?? []).map((alert) => `ALERT       ${alert}`),
   ]
+}
+
+/** What a rollback would go back to, and until when. */
+export function previousText(
+  { previous, states }: ControlDocument,
+  controlling: Pick<ControllerReportBodies['controlling'], 'rollbackUntilMs'> | null,
+  nowMs: number,
+): string {
+  if (previous === null) return 'none'
+  const isLeft = states[previous] === 'rejected'
+  const what = `${previous}  ${isLeft ? 'rolled back from' : 'was live before'}`
+  if (controlling === null) return what
+  const untilMs = controlling.rollbackUntilMs
+  if (untilMs <= nowMs) return `${what}; no longer kept trained: no rollback to it`
+  const command = isLeft
+    ? `freshet rollback --to ${previous} takes that back`
+    : 'freshet rollback goes back to it'
+  return `${what}; ${command}, until ${clockTime(untilMs)} (${duration(untilMs - nowMs)})`
 }
 
 /** One line for logs and pipes. */
@@ -46,19 +68,12 @@ export function openingLine(document: ControlDocument | null): string {
 function liveLine({ model, nowMs }: WatchView, { live, liveSinceMs }: ControlDocument): string {
   if (live === null) return 'live        none'
   const pods = model.known.pods(nowMs).filter((pod) => !pod.isSilent)
-  const serving = pods.filter((pod) => pod.body.serves === live)
-  const since = liveSinceMs === 0 ? '' : ` for ${duration(nowMs - liveSinceMs)};`
-  return `live        ${live}  ${since.trimStart()} served by ${serving.length} of ${pods.length} pods`
-}
-
-function previousLine({ model, nowMs }: WatchView, { previous, states }: ControlDocument): string {
-  if (previous === null) return 'previous    none'
-  const untilMs = model.controlling?.rollbackUntilMs ?? 0
-  const rollback =
-    untilMs > nowMs
-      ? `freshet rollback goes back to it, for another ${duration(untilMs - nowMs)}`
-      : 'no longer kept trained: no rollback'
-  return `previous    ${previous}  ${states[previous]}; ${rollback}`
+  const serving = pods.filter((pod) => pod.body.serves === live).length
+  const served =
+    pods.length === 0
+      ? 'no pod has been heard of yet'
+      : `served by ${serving} of ${pods.length} pods`
+  return `live        ${live}  ${liveSinceMs === 0 ? '' : `for ${duration(nowMs - liveSinceMs)}; `}${served}`
 }
 
 function candidateLine({ model }: WatchView, { candidate, states }: ControlDocument): string {
@@ -68,51 +83,62 @@ function candidateLine({ model }: WatchView, { candidate, states }: ControlDocum
   return `candidate   ${candidate}  ${states[candidate]}${waits}`
 }
 
-/** Of the candidate; without one, how the live generation got there. */
-function milestoneLines(view: WatchView, document: ControlDocument): string[] {
+/** Each with its time, and how long after the cut of its day that was. */
+function milestoneLines(view: WatchView, document: ControlDocument, generation: string): string[] {
   const { model, nowMs, options } = view
-  const generation = document.candidate ?? document.live
-  if (generation === null) return []
-  const reached = model.reached(generation)
   const day = model.dayOf(generation)
+  const isCandidate = generation === document.candidate
   // A first generation was never on its way.
-  if (day === null && document.candidate === null) return []
-  const isOnItsWay = generation === document.candidate
-  const progress = isOnItsWay ? progressOf(generation, document, model.known, nowMs, options) : null
+  if (day === null && !isCandidate) return []
+  const progress = isCandidate
+    ? progressOf(generation, document, model.known, nowMs, options)
+    : null
   const trained = model.known.trained.find((one) => one.generation === generation)
   const indexed = model.known.indexed(generation)
-  const line = (name: string, atMs: number | null | undefined, detail: string): string =>
-    `  ${name.padEnd(10)}${atMs === null || atMs === undefined ? '-        ' : clockTime(atMs)}  ${detail}`.trimEnd()
-  const at = (state: GenerationState) => reached.get(state)
-  // A milestone may be passed together with the next.
-  const indexedAt = at('indexed') ?? at('loaded') ?? at('caught-up') ?? at('live')
-  const loadedAt = at('loaded') ?? at('caught-up') ?? at('live')
-  const caughtUpAt = at('caught-up') ?? (options.catchUp ? at('live') : undefined)
+  const cutAtMs = day === null ? null : model.cutAtMs(day)
+  const line = (name: string, atMs: number | null, detail = ''): string => {
+    const after =
+      atMs === null || cutAtMs === null || name === 'cut' ? '' : `+${duration(atMs - cutAtMs)}`
+    const time = atMs === null ? '-' : clockTime(atMs)
+    return `  ${name.padEnd(10)}${time.padEnd(11)}${after.padEnd(9)}${detail}`.trimEnd()
+  }
+  const at = (...states: GenerationState[]) => firstReached(model.reached(generation), states)
+  const { catchUp, readyPods } = options
   return [
-    line('cut', day === null ? null : model.cutAtMs(day), day === null ? '' : `day ${day}`),
-    line(
-      'trained',
-      at('trained'),
-      trained === undefined ? '' : `${trained.verdict}: ${trained.why}`,
-    ),
+    line('cut', cutAtMs, day === null ? '' : `end of ${day}`),
+    line('trained', at('trained'), trained && `${trained.verdict}: ${trained.why}`),
     line(
       'indexed',
-      indexedAt,
-      indexed === null
-        ? ''
-        : `${count(indexed.items)} items, recall@100 ${indexed.recall.toFixed(3)}`,
+      at('indexed', 'loaded', 'caught-up', 'live'),
+      indexed ? indexText(indexed) : '',
     ),
-    line('loaded', loadedAt, progress === null ? '' : podsText(progress, options.readyPods)),
-    line('caught up', caughtUpAt, progress === null ? '' : learnedText(progress)),
-    line('live', at('live'), ''),
+    line(
+      'loaded',
+      at('loaded', 'caught-up', 'live'),
+      progress ? podsText(progress, readyPods) : '',
+    ),
+    catchUp
+      ? line('caught up', at('caught-up', 'live'), progress ? learnedText(progress) : '')
+      : line('caught up', null, 'generations.catchUp is off'),
+    line('live', at('live')),
   ]
+}
+
+/** A milestone may be passed together with a later one. */
+function firstReached(reached: Reached, states: readonly GenerationState[]): number | null {
+  const state = states.find((one) => reached.has(one))
+  return state === undefined ? null : reached.get(state)!
+}
+
+export function indexText({ items, recall }: ReportBodies['indexed']): string {
+  return `${count(items)} items, recall@100 ${recall.toFixed(3)}`
 }
 
 function podsText({ pods }: Progress, readyPods: number): string {
   const ready = pods.filter((pod) => pod.hasVerified && !pod.isSilent)
   const names = ready.map(({ instance }) => instance).slice(0, 8)
   const by = names.length === 0 ? '' : `: ${names.join(', ')}`
-  return `verified by ${ready.length} pods of ${pods.length}, ${readyPods} needed${by}`
+  return `verified by ${ready.length} of ${pods.length} pods, ${readyPods} needed${by}`
 }
 
 const partitionsMax = 8

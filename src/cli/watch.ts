@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { decodeControlDocument, decodeReport } from '../records/codec.ts'
 import { partitionKey } from '../runtime/ports.ts'
-import type { ControllerOptions } from '../streams/controller-progress.ts'
 import type { Connected } from './connect.ts'
 import { eachReadable } from './readable.ts'
 import { Screen } from './screen.ts'
@@ -31,10 +30,17 @@ export async function watch(
   const isBlock = screen.isInteractive && !options.json
   const signal = stopSignal(() => undefined)
   const model = new WatchModel(Date.now())
+  const controllerOptions = { ...config.generations, partitions: config.kafka.partitions }
+  const delay = options.metricsUrl === null ? null : new VisibleDelay(options.metricsUrl)
+  const draw = (): void => {
+    const view = { model, nowMs: Date.now(), options: controllerOptions }
+    if (isBlock) screen.draw(watchBlock({ ...view, delay: delay?.newest ?? null }))
+  }
   let isFollowing = false
   const print = (events: readonly WatchEvent[]): void => {
-    if (!isFollowing) return
+    if (!isFollowing || events.length === 0) return
     for (const event of events) screen.log(`${options.json ? jsonLine(event) : eventLine(event)}\n`)
+    draw()
   }
   const control = { topic: topics.controlHistory, partition: 0 }
   const [ends] = await kafka.offsets(control.topic)
@@ -48,19 +54,18 @@ export async function watch(
   })
   await documents.caughtUp
   isFollowing = true
-  if (!isBlock && !options.json) screen.log(`${openingLine(model.document)}\n`)
+  if (isBlock) screen.log('each step as it happens; Ctrl-C ends this\n')
+  else if (!options.json) screen.log(`${openingLine(model.document)}\n`)
   const reports = await kafka.tail({
     topics: [topics.reports],
     from: 'latest',
     onBatch: eachReadable(decodeReport, (report) => print(model.onReport(report, Date.now()))),
   })
-  const delay = options.metricsUrl === null ? null : new VisibleDelay(options.metricsUrl)
   try {
     while (!signal.aborted) {
-      const nowMs = Date.now()
-      print(model.onTick(nowMs))
-      const view = { model, nowMs, options: controllerOptions(config) }
-      if (isBlock) screen.draw(watchBlock({ ...view, delay: (await delay?.read()) ?? null }))
+      print(model.onTick(Date.now()))
+      draw()
+      await delay?.read()
       await sleep(drawMs, undefined, { signal }).catch(() => undefined)
     }
   } finally {
@@ -68,10 +73,6 @@ export async function watch(
     await documents.close()
     await reports.close()
   }
-}
-
-export function controllerOptions({ kafka, generations }: Config): ControllerOptions {
-  return { ...generations, partitions: kafka.partitions }
 }
 
 function jsonLine({ atMs, ...event }: WatchEvent): string {

@@ -49,6 +49,9 @@ function approve(
   const { kept, live, previous, states } = document
   if (!kept.includes(generation)) return refused(notKept(document, generation))
   const state = states[generation]!
+  if (state === 'retired') {
+    return refused(`${generation} has been live and only a rollback would make it live again`)
+  }
   if (state !== 'rejected') return nothingToDo(`${generation} is not rejected, it is ${state}`)
   if (live !== null && kept.indexOf(generation) < kept.indexOf(live)) {
     return refused(
@@ -92,40 +95,46 @@ function reject(document: ControlDocument, generation: string, options: Controll
 
 function rollback(
   document: ControlDocument,
-  { generation, body }: OperatorRequest,
+  request: OperatorRequest,
   known: KnownReports,
   nowMs: number,
   options: ControllerOptions,
 ): Answer {
-  const { live, previous } = document
-  const target = generation === '' ? previous : generation
-  const from = body.live
+  const { previous } = document
+  const live = document.live ?? ''
+  const { generation } = request
+  const from = request.body.live
   if (from !== live) {
     if (previous === from && (generation === '' || generation === live)) {
-      return nothingToDo(`${String(live)} is live again instead of ${from}`)
+      return nothingToDo(`${live} is live again instead of ${from}`)
     }
     return refused(
-      `${String(live)} is live by now instead of ${from}: look at freshet status, and ask again`,
+      `${live} is live by now instead of ${from}: look at freshet status, and ask again`,
     )
   }
-  if (target === live) return nothingToDo(`${live} is live already`)
-  const problem = rollbackProblem(document, target, known, nowMs, options)
+  if (generation !== '' && generation === live) return nothingToDo(`${live} is live already`)
+  const problem = rollbackProblem(document, request, known, nowMs, options)
   return problem === null ? rolledBack(document, nowMs, options) : refused(problem)
 }
 
 function rollbackProblem(
   document: ControlDocument,
-  target: string | null,
+  request: OperatorRequest,
   known: KnownReports,
   nowMs: number,
   options: ControllerOptions,
 ): string | null {
-  const { live, previous, kept } = document
+  const { live, previous, kept, states } = document
+  const isNamed = request.generation !== ''
+  const target = isNamed ? request.generation : previous
   if (live === null || previous === null || target === null) {
     return `no previous generation is kept trained; kept: ${kept.join(', ')}`
   }
   if (target !== previous) {
     return `only the previous generation ${previous} is kept trained, not ${target}; kept: ${kept.join(', ')}`
+  }
+  if (!isNamed && states[previous] === 'rejected') {
+    return `${previous} is what was rolled back from; freshet rollback --to ${previous} takes that back`
   }
   const untilMs = rollbackUntilMs(document, options)
   if (nowMs > untilMs) {

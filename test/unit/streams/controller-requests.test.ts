@@ -47,8 +47,11 @@ test('a rollback that comes again, to a controller that has not seen it, does no
   }
 })
 
-test('a rollback can be taken back', () => {
+test('a rollback can be taken back, by name: asked for twice, it must not bring back what was left', () => {
   const once = ask(running, requestOf('rollback', '', 'live')).document!
+  const unnamed = ask(once, requestOf('rollback', '', 'before'))
+  expect(unnamed).toMatchObject({ document: null, isAccepted: false })
+  expect(unnamed.message).toContain('freshet rollback --to live')
   const twice = ask(once, requestOf('rollback', 'live', 'before')).document!
   expect(twice).toMatchObject({
     ...{ live: 'live', previous: 'before' },
