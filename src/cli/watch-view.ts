@@ -27,7 +27,7 @@ export function watchBlock(view: WatchView): string[] {
     // How it got there, until the next one is on its way.
     ...(candidate === null && live !== null ? milestoneLines(view, document, live) : []),
     `previous    ${previousText(document, view.model.controlling, view.nowMs)}`,
-    candidateLine(view, document),
+    candidateLine(document),
     ...(candidate === null ? [] : milestoneLines(view, document, candidate)),
     ...trainingLine(view, document),
     ...delayLine(view),
@@ -76,11 +76,8 @@ function liveLine({ model, nowMs }: WatchView, { live, liveSinceMs }: ControlDoc
   return `live        ${live}  ${liveSinceMs === 0 ? '' : `for ${duration(nowMs - liveSinceMs)}; `}${served}`
 }
 
-function candidateLine({ model }: WatchView, { candidate, states }: ControlDocument): string {
-  if (candidate === null) return 'candidate   none'
-  const waitsFor = model.controlling?.waitsFor ?? []
-  const waits = waitsFor.length === 0 ? '' : `; waits: ${waitsFor.join('; ')}`
-  return `candidate   ${candidate}  ${states[candidate]}${waits}`
+function candidateLine({ candidate, states }: ControlDocument): string {
+  return `candidate   ${candidate === null ? 'none' : `${candidate}  ${states[candidate]}`}`
 }
 
 /** Each with its time, and how long after the cut of its day that was. */
@@ -144,6 +141,7 @@ function podsText({ pods }: Progress, readyPods: number): string {
 const partitionsMax = 8
 
 function learnedText({ partitions, hasRows }: Progress): string {
+  if (partitions.every(({ behind }) => behind === null)) return 'no learner has begun it'
   const behind = partitions.filter((partition) => !partition.isCaughtUp)
   const shown = partitions.length <= partitionsMax ? partitions : behind.slice(0, partitionsMax)
   const rows = hasRows ? '' : 'rows not all in the online store; '

@@ -73,13 +73,12 @@ test('each step is an event, with what is known of it', () => {
 
 test('the block shows the candidate’s milestones with their times, and who is behind', () => {
   const { model } = onItsWay()
-  model.onReport(controlling({ waitsFor: ['the learner'] }), nowMs)
   const atMs = nowMs + 6_000
   const delay = { p50Ms: 12.4, p99Ms: null }
   expect(watchBlock({ model, nowMs: atMs, options, delay })).toEqual([
     'live        g0  for 66 s; served by 1 of 1 pods',
     'previous    none',
-    `candidate   ${g1}  loaded; waits: the learner`,
+    `candidate   ${g1}  loaded`,
     '  cut       00:16:40Z           end of 2026-01-05',
     '  trained   00:16:42Z  +2.0 s   ungated: because',
     '  indexed   00:16:43Z  +3.0 s   3 items, recall@100 1.000',
@@ -88,6 +87,14 @@ test('the block shows the candidate’s milestones with their times, and who is 
     '  live      -',
     'delay       visible p50 12 ms, p99 -   (of user rows, over the last 10 s)',
   ])
+})
+
+test('what nobody has begun is said in words', () => {
+  const model = new WatchModel(nowMs)
+  model.onDocument(documentOf({ g0: 'live', g1: 'trained' }, { candidate: 'g1' }), nowMs)
+  const block = watchBlock({ model, nowMs, options, delay: null })
+  expect(block[0]).toContain('no pod has been heard of yet')
+  expect(block).toContain('  caught up -                   no learner has begun it')
 })
 
 test('after the switch the block shows how the live generation got there, and the way back', () => {
