@@ -86,6 +86,11 @@ test('without catching up, a loaded candidate is live', () => {
   const known = knownOf(reports.slice(0, 4))
   expect(follow(first, known).at(-1)!.live).toBe('g0')
   expect(follow(first, known, nowMs, { catchUp: false }).at(-1)!.live).toBe('g1')
+  expect(follow(first, knownOf(reports), nowMs, { catchUp: false }).at(-1)!.live).toBe('g1')
+})
+
+test('what was trained before the live generation does not become the candidate', () => {
+  expect(follow(documentOf({ old: 'trained', g0: 'live' }), knownOf([]))).toEqual([])
 })
 
 const loaded = documentOf({ g0: 'live', g1: 'loaded' }, { candidate: 'g1' })
@@ -129,6 +134,14 @@ test('several learners count together, each for its partitions', () => {
   expect(follow(loaded, known)).toEqual([])
   known.apply(half(1, 30, true), nowMs)
   expect(follow(loaded, known).at(-1)!.live).toBe('g1')
+})
+
+test('what a learner said before it fell silent does not count', () => {
+  const known = knownOf([learnedReport({ g0: [30, 40], g1: [30, 40] })])
+  const laterMs = nowMs + silentMs
+  known.apply({ ...loadedReport(['g1']), atMs: laterMs }, laterMs)
+  expect(follow(loaded, known, laterMs)).toEqual([])
+  expect(follow(loaded, known, laterMs - 1).at(-1)!.live).toBe('g1')
 })
 
 test('it takes readyPods pods, and those that are silent do not count', () => {
