@@ -58,9 +58,16 @@ export function eventLine({ atMs, message }: WatchEvent): string {
   return `${clockTime(atMs)}  ${message}`
 }
 
-export function openingLine(document: ControlDocument | null): string {
-  if (document === null) return 'no controller has written a control document yet'
-  const { live, candidate, previous, states, epoch } = document
+/** Where things are at the start, for those who see no block. */
+export function openingEvent(document: ControlDocument | null, atMs: number): WatchEvent {
+  return {
+    ...{ atMs, event: 'watching', generation: document?.live ?? '' },
+    message:
+      document === null ? 'no controller has written a control document yet' : summary(document),
+  }
+}
+
+function summary({ live, candidate, previous, states, epoch }: ControlDocument): string {
   const onTheWay = candidate === null ? 'none' : `${candidate} (${states[candidate]})`
   return `live ${live ?? 'none'}, candidate ${onTheWay}, previous ${previous ?? 'none'}, epoch ${epoch}`
 }

@@ -8,7 +8,7 @@ import { Screen } from './screen.ts'
 import { stopSignal } from './stop-signal.ts'
 import { VisibleDelay } from './visible-delay.ts'
 import { WatchModel, type WatchEvent } from './watch-model.ts'
-import { eventLine, openingLine, watchBlock } from './watch-view.ts'
+import { eventLine, openingEvent, watchBlock } from './watch-view.ts'
 
 export interface WatchOptions {
   readonly json: boolean
@@ -54,13 +54,13 @@ export async function watch(
   })
   await documents.caughtUp
   isFollowing = true
-  if (isBlock) screen.log('each step as it happens; Ctrl-C ends this\n')
-  else if (!options.json) screen.log(`${openingLine(model.document)}\n`)
   const reports = await kafka.tail({
     topics: [topics.reports],
     from: 'latest',
     onBatch: eachReadable(decodeReport, (report) => print(model.onReport(report, Date.now()))),
   })
+  if (isBlock) screen.log('each step as it happens; Ctrl-C ends this\n')
+  else print([openingEvent(model.document, Date.now())])
   try {
     while (!signal.aborted) {
       print(model.onTick(Date.now()))

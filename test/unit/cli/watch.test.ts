@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { generationLines } from '../../../src/cli/generation-lines.ts'
 import { WatchModel } from '../../../src/cli/watch-model.ts'
-import { duration, eventLine, openingLine, watchBlock } from '../../../src/cli/watch-view.ts'
+import { duration, eventLine, openingEvent, watchBlock } from '../../../src/cli/watch-view.ts'
 import type { ControllerReportBodies } from '../../../src/records/reports.ts'
 import type { Report } from '../../../src/records/types.ts'
 import { firstDocument } from '../../../src/streams/controller.ts'
@@ -143,14 +143,16 @@ test('an old document is no news', () => {
   const model = new WatchModel(nowMs)
   model.onDocument({ ...first, epoch: 3 }, nowMs)
   expect(model.onDocument({ ...first, epoch: 3, live: 'g9' }, nowMs)).toEqual([])
-  expect(openingLine(model.document)).toBe('live g0, candidate none, previous none, epoch 3')
+  expect(openingEvent(model.document, nowMs).message).toBe(
+    'live g0, candidate none, previous none, epoch 3',
+  )
 })
 
 test('without a document it is said what is missing', () => {
   const model = new WatchModel(nowMs)
   const missing = expect.stringContaining('no controller has written a control document yet')
   expect(watchBlock({ model, nowMs, options, delay: null })).toEqual([missing])
-  expect(openingLine(null)).toEqual(missing)
+  expect(openingEvent(null, nowMs).message).toEqual(missing)
   expect(generationLines(null, null, nowMs)).toEqual([missing])
 })
 
