@@ -6,7 +6,7 @@ import type { Identity, PendingBatch } from './batch-sender.ts'
 import { advanceSequence, BatchCutter, encodeBatch, produceOnce } from './batch-sender.ts'
 import type { CompressionName } from './codecs.ts'
 import type { Connection } from './connection.ts'
-import { isConnectionFailure, isFenced, isRetriable, toFreshetError } from './errors.ts'
+import { isConnectionFailure, isFenced, isPending, isRetriable, toFreshetError } from './errors.ts'
 import { groupBy } from './group-by.ts'
 import { learnTopics } from './idempotent-producer.ts'
 import type { Broker } from './kafkajs.ts'
@@ -109,7 +109,11 @@ export class KafkajsTransactionalProducer implements TransactionalProducer {
     // Both go to one broker over one socket, which answers in order.
     await Promise.all([this.#addPartitions(rounds.flat()), this.#addOffsets(offsets)])
     await Promise.all([this.#produce(rounds), this.#commitOffsets(offsets)])
-    await this.#coordinator.endTxn({ ...this.#owner(), transactionResult: true })
+    // Only where the coordinator says that it has not begun, as while it shuts this producer out for a newer one.
+    await this.#whilePassing(
+      () => this.#coordinator.endTxn({ ...this.#owner(), transactionResult: true }),
+      isPending,
+    )
   }
 
   async #learnTopics(records: readonly SinkRecord[]): Promise<void> {
@@ -186,15 +190,17 @@ export class KafkajsTransactionalProducer implements TransactionalProducer {
   }
 
   /** The transaction before is still being closed, or a coordinator is loading: asked again, nothing has happened yet. */
-  async #whilePassing(call: () => Promise<unknown>): Promise<void> {
+  async #whilePassing(
+    call: () => Promise<unknown>,
+    isPassing = (error: unknown) => isRetriable(error) && !isConnectionFailure(error),
+  ): Promise<void> {
     const endsAt = performance.now() + this.#settings.transactionTimeoutMs
     for (let delayMs = 1; ; delayMs = Math.min(delayMs * 2, 50)) {
       try {
         await call()
         return
       } catch (error) {
-        const isPassing = isRetriable(error) && !isConnectionFailure(error)
-        if (!isPassing || performance.now() > endsAt) throw error
+        if (!isPassing(error) || performance.now() > endsAt) throw error
       }
       await this.#connection.pause(delayMs)
     }
