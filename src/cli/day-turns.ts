@@ -144,15 +144,20 @@ export class DayTurns {
     return waitsFor.length > 0 ? waitsFor : [`${generation} is ${state}`]
   }
 
+  /** Also of the generation before: it scores what is left of its day, and hands the figures over only then. */
   #unlearnt(eventTimeMs: number): string[] {
-    const lineage = this.#reports.learned?.lineages.find(
-      ({ generation }) => generation === this.live,
-    )
-    if (lineage === undefined) return ['the learner has not reported on what is live']
-    const passed = lineage.learnedThrough.filter((each) => each.eventTimeMs >= eventTimeMs)
-    if (passed.length === this.#partitions) return []
-    const time = new Date(eventTimeMs).toISOString()
-    return [`the learner has come to ${time} in ${passed.length} of ${this.#partitions} partitions`]
+    const lineages = this.#reports.learned?.lineages ?? []
+    if (!lineages.some(({ generation }) => generation === this.live)) {
+      return ['the learner has not reported on what is live']
+    }
+    return lineages.flatMap(({ generation, learnedThrough }) => {
+      const passed = learnedThrough.filter((each) => each.eventTimeMs >= eventTimeMs)
+      if (passed.length === this.#partitions) return []
+      const time = new Date(eventTimeMs).toISOString()
+      return [
+        `the learner has come to ${time} in ${passed.length} of ${this.#partitions} partitions of ${generation}`,
+      ]
+    })
   }
 
   #generationOf(day: string): string | null {
