@@ -56,9 +56,10 @@ function differences(one: DailyRun, other: DailyRun): string[] {
       if (now !== sha256) found.push(`${day}: ${name} is ${now ?? 'not there'}, not ${sha256}`)
     }
   }
-  for (const [day, count] of Object.entries(one.audited)) {
-    if (other.audited[day] !== count) {
-      found.push(`${day}: ${other.audited[day]} examples, not ${count}`)
+  for (const [day, content] of Object.entries(one.audited)) {
+    const now = JSON.stringify(other.audited[day])
+    if (now !== JSON.stringify(content)) {
+      found.push(`${day}: examples are ${now}, not ${JSON.stringify(content)}`)
     }
   }
   return found

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ControlDocument } from '../../src/records/types.ts'
+import type { Content, DayAudit } from '../../src/cli/audit.ts'
 import type { RoleName } from '../../src/cli/role-names.ts'
 import { watchControl } from '../../src/runtime/control.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
@@ -32,8 +33,8 @@ export interface DailyRun {
   readonly kills: Readonly<Record<string, number>>
   /** Day -> name of a file -> sha256, for what a generation holds besides its manifest. */
   readonly files: Readonly<Record<string, Readonly<Record<string, string>>>>
-  /** Day -> examples, as `freshet audit` counts them in the log and finds them in the archive. */
-  readonly audited: Readonly<Record<string, number>>
+  /** Day -> what `freshet audit` finds in the log, and has found to be in the archive as well. */
+  readonly audited: Readonly<Record<string, Content>>
   readonly problems: readonly string[]
 }
 
@@ -90,9 +91,14 @@ export async function dailyRun(onEnd: OnEnd, plan: DailyPlan): Promise<DailyRun>
   const kills = await striking
   const seconds = Math.round((performance.now() - startedMs) / 100) / 10
   const days = Array.from({ length: plan.days }, (_, i) => dayOf(firstDayMs + i * dayMs))
-  const audited: Record<string, number> = {}
-  for (const day of days) audited[day] = await audit(target, day, problems)
-  return { seconds, kills, files: await filesOf(target, live.generations), audited, problems }
+  const audited: Record<string, Content> = {}
+  for (const day of days) {
+    const content = await audit(target, day, problems)
+    if (content !== null) audited[day] = content
+  }
+  const files = await filesOf(target, live.generations)
+  for (const day of days) if (files[day] === undefined) problems.push(`${day} has no generation`)
+  return { seconds, kills, files, audited, problems }
 }
 
 async function startFleet(target: Deployment): Promise<ReadonlyMap<RoleName, RoleProcess>> {
@@ -163,14 +169,12 @@ async function strike(
   return counts
 }
 
-async function audit(target: Deployment, day: string, problems: string[]): Promise<number> {
+async function audit(target: Deployment, day: string, problems: string[]): Promise<Content | null> {
   const { code, stdout, stderr } = await target.run('audit', '--day', day, '--json')
   if (code !== 0) problems.push(`audit of ${day} ended with ${code}: ${stdout}${stderr}`)
-  try {
-    return (JSON.parse(stdout) as { examples: number }).examples
-  } catch {
-    return NaN
-  }
+  const { log } = JSON.parse(stdout) as DayAudit
+  if (log === null) problems.push(`the log does not hold ${day}`)
+  return log
 }
 
 async function filesOf({ config }: Deployment, generations: readonly string[]) {
