@@ -72,7 +72,7 @@ export async function openLearner(
     closers.push(() => tensors.close())
     const options = learnerOptions(config.learner)
     const setup = { generation, engine: tensors, options, kafka, topics, log }
-    const start = startOf(generation, { cuts })
+    const start = await beginOf(deps, startOf(generation, { cuts }))
     const restored = await restoreState(setup, config.stateDir, start === null)
     const { learner, checkpoints } = restored
     for (const position of restored.acknowledged) {
@@ -104,6 +104,15 @@ export async function openLearner(
     await close()
     throw error
   }
+}
+
+/** Without catching up the events between the cut and now are left out, as where a model is just exchanged. */
+async function beginOf(
+  { kafka, topics, config }: Pick<LearnerDeps, 'kafka' | 'topics' | 'config'>,
+  cut: readonly number[] | null,
+): Promise<readonly number[] | null> {
+  if (cut === null || config.generations.catchUp) return cut
+  return (await kafka.offsets(topics.examples)).map(({ high }) => high)
 }
 
 /** Examples before these offsets belong to the generation itself. An empty cut makes that part of the log. */

@@ -81,7 +81,6 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
     onEvent: (event) => asking.onEvent(event),
   })
   const { target } = system
-  target.role('indexer')
   asking.start(system)
   const control = await followControl(onEnd, system)
   const bootstrap = control.current.live
