@@ -19,6 +19,8 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '1000' },
     recalls: { type: 'string', default: '200' },
     seed: { type: 'string', default: '101' },
+    /** Seconds that the first generation has learnt before. 0: it is random. */
+    history: { type: 'string', default: '300' },
     /** Seconds of the day before midnight, from midnight to the full update, and after the switch. */
     day: { type: 'string', default: '90' },
     late: { type: 'string', default: '60' },
@@ -31,6 +33,17 @@ const { values } = parseArgs({
 const phaseMs = 30_000
 const binMs = 5_000
 const resamples = 2_000
+/**
+ * The defaults are for days in which tastes change, so that rows should stay small. Here a day has a minute and a half, and all of it is still true at the
+ * switch. Found with seed 7.
+ */
+const settings = {
+  full: {
+    ...{ rowLearningRate: 0.2, learningRate: 0.0003, userDropout: 0.01, itemDropout: 0.01 },
+    gateMinExamples: 200,
+  },
+  learner: { learningRate: 0.05, examplesPerUserPerMinuteMax: 600 },
+}
 
 // So that processes and servers end with this one.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
@@ -59,6 +72,8 @@ async function measure(hasCatchUp: boolean): Promise<SwitchRun> {
       ...{ brokers: [broker.address], redisUrl: redis.address, hasCatchUp },
       ...{ seed: Number(values.seed), eventsPerSecond: Number(values.rate) },
       recallsPerSecond: Number(values.recalls),
+      historyMs: Number(values.history) * 1_000,
+      settings,
       dayMs: Number(values.day) * 1_000,
       lateMs: Number(values.late) * 1_000,
       afterMs: Number(values.after) * 1_000,

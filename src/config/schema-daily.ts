@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { milliseconds, positive } from './schema-parts.ts'
+import { milliseconds, name, positive } from './schema-parts.ts'
 
 /** The settings of the daily loop: archive, full update, index, generations. */
 
@@ -89,6 +89,12 @@ export const index = z.strictObject({
 })
 
 export const generations = z.strictObject({
+  first: name
+    .nullable()
+    .default(null)
+    .describe(
+      'what a deployment without any history begins with: a generation in artifacts.dir, as `freshet bootstrap --days` makes one; null: random parameters',
+    ),
   keep: positive.default(3).describe('live, previous and older ones that stay in the store'),
   caughtUpMs: milliseconds
     .default(5_000)

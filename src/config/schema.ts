@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { archive, compactor, full, generations, index } from './schema-daily.ts'
-import { milliseconds, positive } from './schema-parts.ts'
-
-const name = z.string().min(1)
+import { milliseconds, name, positive } from './schema-parts.ts'
 
 const kafka = z.strictObject({
   brokers: z

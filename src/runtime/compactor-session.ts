@@ -59,10 +59,10 @@ export class CompactorSession {
     thread: FullUpdateThread,
     hooks: SessionHooks,
   ): Promise<CompactorSession> {
-    const { kafka, config, artifacts } = deps
+    const { kafka, config, artifacts, log } = deps
     const producer = await kafka.transactionalProducer(`${config.kafka.topicPrefix}-compactor`)
     try {
-      const state = await restoreCompactor(deps, openArchive(artifacts), document)
+      const state = await restoreCompactor(deps, openArchive(artifacts, log), document)
       return new CompactorSession(deps, producer, state, thread, hooks)
     } catch (error) {
       await producer.close()
@@ -89,7 +89,7 @@ export class CompactorSession {
       proposal === null ? null : { day: dayNamed(proposal.day), offsets: proposal.examples }
     const { topicPrefix } = config.kafka
     this.#reports = new CompactorReports({ topics, topicPrefix, instance, clock }, producer)
-    const archive = openArchive(artifacts)
+    const archive = openArchive(artifacts, log)
     const fail = (error: unknown): void => this.#fail(error)
     this.#files = new ArchiveFiles(
       {

@@ -11,7 +11,12 @@ import { readControl } from './control.ts'
 import { ControllerIntake } from './controller-intake.ts'
 import { controlRecords, ControllerTerm } from './controller-term.ts'
 import type { ArtifactStore } from './generation/artifact-store.ts'
-import { bootstrapGeneration, loadManifest, writeGeneration } from './generation/generation.ts'
+import {
+  bootstrapGeneration,
+  loadGeneration,
+  loadManifest,
+  writeGeneration,
+} from './generation/generation.ts'
 import type { Clock, KafkaClient, Logger, TransactionalProducer } from './ports.ts'
 
 export interface ControllerDeps {
@@ -36,7 +41,7 @@ const defaultSilentMs = 10_000
 
 /**
  * The only writer of the control document. In this order: fence whoever wrote before, read what it wrote, then act. Where
- * there is no document it makes the bootstrap generation: random parameters, and says so. One that has been shut out stands by
+ * there is no document it makes the first generation: of random parameters, or a copy of `generations.first`. One that has been shut out stands by
  * until its successor is silent: two that shut each other out in turns would be no controller at all.
  */
 export async function runController(deps: ControllerDeps): Promise<void> {
@@ -62,7 +67,7 @@ async function control(deps: ControllerDeps, intake: ControllerIntake): Promise<
   const producer = await kafka.transactionalProducer(`${config.kafka.topicPrefix}-controller`)
   try {
     const document =
-      (await readControl(kafka, topics.control, log)) ?? (await bootstrap(deps, producer))
+      (await readControl(kafka, topics.control, log)) ?? (await begin(deps, producer))
     log.info({ epoch: document.epoch, live: document.live }, 'controlling')
     await checkLive(deps, document)
     deps.onReady?.()
@@ -72,28 +77,57 @@ async function control(deps: ControllerDeps, intake: ControllerIntake): Promise<
   }
 }
 
-async function bootstrap(
+async function begin(
   deps: ControllerDeps,
   producer: TransactionalProducer,
 ): Promise<ControlDocument> {
-  const { artifacts, clock, log, config, topics } = deps
+  const nowMs = deps.clock.nowMs()
+  const { first } = deps.config.generations
+  const id = first === null ? await bootstrap(deps, nowMs) : await adopt(deps, first, nowMs)
+  const document = firstDocument(id, nowMs)
+  await producer.transact(controlRecords(deps.topics, document, nowMs))
+  return document
+}
+
+async function bootstrap(
+  { artifacts, log, config }: ControllerDeps,
+  nowMs: number,
+): Promise<string> {
   const { seed, engine: _, ...model } = config.model
-  const nowMs = clock.nowMs()
-  const id = bootstrapId(nowMs)
+  const id = newId('bootstrap', nowMs)
   await writeGeneration(artifacts, bootstrapGeneration(id, model, seed, nowMs))
   log.info(
     { generation: id, seed },
     'made a bootstrap generation: random parameters, nothing learned yet',
   )
-  const document = firstDocument(id, nowMs)
-  await producer.transact(controlRecords(topics, document, nowMs))
-  return document
+  return id
+}
+
+/** A copy under an id of its own; its cuts would be places in some other log. */
+async function adopt(
+  { artifacts, log }: ControllerDeps,
+  first: string,
+  createdAtMs: number,
+): Promise<string> {
+  const id = newId(first, createdAtMs)
+  try {
+    const generation = await loadGeneration(artifacts, first, { for: 'training' })
+    await writeGeneration(artifacts, {
+      ...generation,
+      ...{ id, parent: first, createdAtMs, cuts: null },
+    })
+  } catch (cause) {
+    const message = `generations.first is ${first}: ${messageOf(cause)}; \`freshet generations\` lists what is there`
+    throw new FreshetError('CONFIG_INVALID', message, { cause })
+  }
+  log.info({ generation: id, first }, 'began with the generation of generations.first')
+  return id
 }
 
 /** Never the id of an earlier one: in a Redis that outlived a reset its rows would pass for newer ones. */
-function bootstrapId(nowMs: number): string {
+function newId(name: string, nowMs: number): string {
   const time = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[:-]/g, '').replace('T', '-')
-  return `bootstrap-${time}-${randomUUID().slice(0, 4)}`
+  return `${name}-${time}-${randomUUID().slice(0, 4)}`
 }
 
 /** Roles that cannot load the live generation say so too; here it is said what to do. */

@@ -3,7 +3,12 @@ import path from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { encodeControlDocument } from '../../src/records/codec.ts'
 import { watchControl } from '../../src/runtime/control.ts'
-import { listGenerations, loadGeneration } from '../../src/runtime/generation/generation.ts'
+import {
+  bootstrapGeneration,
+  listGenerations,
+  loadGeneration,
+  writeGeneration,
+} from '../../src/runtime/generation/generation.ts'
 import { firstDocument } from '../../src/streams/controller.ts'
 import { controllerRig as rig, within } from '../support/controller-rig.ts'
 import { silentLog } from '../support/own-servers.ts'
@@ -23,6 +28,30 @@ test('without a document it makes a bootstrap generation and the first document,
   await first.stop()
   await (await start('a')).stop()
   expect(await documents(topics.control)).toEqual([document])
+})
+
+test('with generations.first it begins with a copy of that generation, under an id that no other deployment has had', async () => {
+  const { config, topics, artifacts, start, documents } = await rig({
+    generations: { first: 'history' },
+  })
+  const { seed, engine: _, ...model } = config.model
+  const history = bootstrapGeneration('history', model, seed, 0)
+  const cuts = { examples: [7, 7], items: [7] }
+  await writeGeneration(artifacts, { ...history, cuts })
+  await start('a')
+  const [document] = await documents(topics.control)
+  expect(document!.live).toMatch(/^history-\d{8}-\d{6}-[0-9a-f]{4}$/)
+  expect((await listGenerations(artifacts)).sort()).toEqual(['history', document!.live])
+  const first = await loadGeneration(artifacts, document!.live!, { for: 'training' })
+  const { id: _id, parent, cuts: none, createdAtMs: _at, ...contents } = first
+  expect({ parent, none }).toEqual({ parent: 'history', none: null })
+  expect(history).toMatchObject(contents)
+})
+
+test('a generations.first that is not there ends the controller, which names it and says what to do', async () => {
+  const { topics, start, documents } = await rig({ generations: { first: 'histroy' } })
+  await expect(start('a')).rejects.toThrow(/generations\.first is histroy: .*freshet generations/)
+  expect(await documents(topics.control)).toEqual([])
 })
 
 test('a generation that could not be written whole is never named by a document', async () => {

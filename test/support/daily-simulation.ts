@@ -9,6 +9,7 @@ import {
   bootstrapGeneration,
   fullStateOf,
   generationOf,
+  type TrainableGeneration,
 } from '../../src/runtime/generation/generation.ts'
 import { baseOf, learnerOptions } from '../../src/runtime/learner-state.ts'
 import { Comparison, type ComparedWindow } from '../../src/streams/comparison.ts'
@@ -27,17 +28,20 @@ export interface SimulatedDay {
   readonly catalogue: readonly CatalogueChange[]
 }
 
-/** Events in order of time, by day, each click joined with its page; windows of an hour. */
-export function* simulatedDays(events: Iterable<SourceEvent>): Generator<SimulatedDay> {
+/** Events in order of time, by day, each click joined with its page. What is learnt is ranked with at the end of each window. */
+export function* simulatedDays(
+  events: Iterable<SourceEvent>,
+  windowMs = 3_600_000,
+): Generator<SimulatedDay> {
   let open: DayUnderWay | null = null
   for (const event of events) {
     const start = Math.floor(event.eventTimeMs / dayMs) * dayMs
     // Entries of the catalogue that are older than the first event belong to the first day.
     if (open !== null && start > open.startMs && event.kind !== 'item') {
       yield open.close()
-      open = new DayUnderWay(start, open)
+      open = new DayUnderWay(start, open, windowMs)
     }
-    open ??= event.kind === 'item' ? null : new DayUnderWay(start, null)
+    open ??= event.kind === 'item' ? null : new DayUnderWay(start, null, windowMs)
     if (open === null) first.push(event)
     else open.add(event)
   }
@@ -51,11 +55,13 @@ class DayUnderWay {
   readonly #pages: Map<string, Impression>
   readonly #catalogue: Map<string, CatalogueChange>
   #examples: Example[] = []
-  #hours = new Map<number, { changes: CatalogueChange[]; examples: Example[] }>()
+  #windows = new Map<number, { changes: CatalogueChange[]; examples: Example[] }>()
   readonly #offsets: { examples: number; items: number }
+  readonly #windowMs: number
 
-  constructor(startMs: number, before: DayUnderWay | null) {
+  constructor(startMs: number, before: DayUnderWay | null, windowMs: number) {
     this.startMs = startMs
+    this.#windowMs = windowMs
     this.#pages = before === null ? new Map() : before.#pages
     this.#catalogue = before === null ? new Map() : before.#catalogue
     this.#offsets = before === null ? { examples: 0, items: 0 } : before.#offsets
@@ -67,28 +73,28 @@ class DayUnderWay {
     else if (event.kind === 'click') {
       const example = toExample(this.#pages.get(event.requestId)!, event)
       this.#examples.push(example)
-      this.#hourOf(event.eventTimeMs).examples.push(example)
+      this.#windowAt(event.eventTimeMs).examples.push(example)
     } else {
       const change = { itemId: event.itemId, item: event.item }
       this.#catalogue.set(event.itemId, change)
-      this.#hourOf(event.eventTimeMs).changes.push(change)
+      this.#windowAt(event.eventTimeMs).changes.push(change)
     }
   }
 
   close(): SimulatedDay {
-    const hours = [...this.#hours].sort(([a], [b]) => a - b)
+    const windows = [...this.#windows].sort(([a], [b]) => a - b)
     return {
       day: new Date(this.startMs).toISOString().slice(0, 10),
       examples: this.#examples,
-      windows: hours.map(([, { changes, examples }]) => this.#windowOf(changes, examples)),
+      windows: windows.map(([, { changes, examples }]) => this.#windowOf(changes, examples)),
       catalogue: [...this.#catalogue.values()],
     }
   }
 
-  #hourOf(timeMs: number) {
-    const hour = Math.max(0, Math.floor((timeMs - this.startMs) / 3_600_000))
-    const found = this.#hours.get(hour) ?? { changes: [], examples: [] }
-    this.#hours.set(hour, found)
+  #windowAt(timeMs: number) {
+    const number = Math.max(0, Math.floor((timeMs - this.startMs) / this.#windowMs))
+    const found = this.#windows.get(number) ?? { changes: [], examples: [] }
+    this.#windows.set(number, found)
     return found
   }
 
@@ -163,19 +169,9 @@ export async function* simulate(
     const figures = differenceOf(now, before)
     // A new learner of a new generation counts from 0.
     before = { ...now, both: newFigures() }
-    const job = { day, seed, full: config.full, learner: config.learner }
-    const full = fullOptions(job, examples.length)
-    const setup = { engine, parent: fullStateOf(generation), catalogue, options: full }
-    const update = await FullUpdate.open(setup)
-    await update.train(config.order === 'ordered' ? examples : shuffled(examples, full.seed))
-    const result = await update.finish()
-    await update.close()
-    yield { day, examples: examples.length, ...figures, loss: result.figures.loss }
-    const facts = { id: day, kind: 'full', parent: generation.id, day, createdAtMs: 0 } as const
-    generation = generationOf(
-      { ...facts, seed: null, cuts: null, training: null, gate: null },
-      ...([result.state, result.itemVectors] as const),
-    )
+    const updated = await fullUpdate(generation, { day, examples, catalogue }, config)
+    yield { day, examples: examples.length, ...figures, loss: updated.loss }
+    generation = updated.generation
     tensors = await engine.open(model, generation.dense)
     const next = { model, dense: generation.dense, engine: tensors, options }
     comparison.goLive(next, baseOf(generation))
@@ -184,6 +180,25 @@ export async function* simulate(
     await learner.applyCatalogue(cut, catalogue)
     await learner.sync()
   }
+}
+
+/** The generation of the day, without files. */
+export async function fullUpdate(
+  parent: TrainableGeneration,
+  { day, examples, catalogue }: Omit<SimulatedDay, 'windows'>,
+  config: Omit<SimulationConfig, 'isFullOnly'>,
+): Promise<{ readonly generation: TrainableGeneration; readonly loss: number }> {
+  const { seed, engine } = config.model
+  const job = { day, seed, full: config.full, learner: config.learner }
+  const options = fullOptions(job, examples.length)
+  const setup = { engine: openEngine(engine), parent: fullStateOf(parent), catalogue, options }
+  const update = await FullUpdate.open(setup)
+  await update.train(config.order === 'ordered' ? examples : shuffled(examples, options.seed))
+  const { state, itemVectors, figures } = await update.finish()
+  await update.close()
+  const facts = { id: day, kind: 'full', parent: parent.id, day, createdAtMs: 0 } as const
+  const rest = { seed: null, cuts: null, training: null, gate: null }
+  return { generation: generationOf({ ...facts, ...rest }, state, itemVectors), loss: figures.loss }
 }
 
 async function learn(learner: Learner, { catalogue, examples }: ComparedWindow): Promise<void> {

@@ -33,6 +33,8 @@ export interface LiveInput {
   readonly world?: Partial<GeneratorOptions>
   /** Of the events; the machine's by default. */
   readonly clock?: Clock
+  /** Called before any role is started. */
+  readonly prepare?: (target: Deployment) => Promise<void>
   /** Called with each event just before it is sent. */
   readonly onEvent?: (event: SourceEvent) => void
 }
@@ -47,6 +49,7 @@ export async function liveSystem(
     settings: { ...generatorSettings(), ...options.settings },
   })
   const { kafka, topics, dir, config } = target
+  await options.prepare?.(target)
   const controller = target.role('controller')
   await controller.waitForLog(({ msg }) => msg === 'controlling')
   target.role('indexer')

@@ -4,6 +4,11 @@ import type { RecallStatus } from '../../src/runtime/recall-client.ts'
 import type { ControlDocument, Features } from '../../src/records/types.ts'
 import { watchControl } from '../../src/runtime/control.ts'
 import type { SourceEvent } from '../../src/streams/source-event.ts'
+import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generation/generation.ts'
+import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
+import { createGenerator } from '../../src/streams/generator/generator.ts'
+import { fullUpdate, simulatedDays } from './daily-simulation.ts'
+import type { Deployment } from './deployment.ts'
 import { liveSystem, type LiveSystem } from './live-system.ts'
 import { silentLog, type OnEnd } from './own-servers.ts'
 
@@ -13,6 +18,10 @@ export interface SwitchPlan {
   readonly seed: number
   readonly eventsPerSecond: number
   readonly recallsPerSecond: number
+  /** How much of the world's past the first generation has learnt; 0: it is random. */
+  readonly historyMs: number
+  /** Configuration, section by section. */
+  readonly settings: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** Wall time from the first event to the end of the day. */
   readonly dayMs: number
   /** How long after that the compactor is started: in production a full update takes hours. */
@@ -60,6 +69,8 @@ interface Bucket {
 const k = 50
 const recentMax = 50
 const timeoutMs = 2_000
+const dayMs = 86_400_000
+const firstId = 'history'
 const switchWithinMs = 240_000
 const rollbackWithinMs = 30_000
 const watchRollbackMs = 10_000
@@ -77,7 +88,11 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
     ...{ brokers: plan.brokers, redisUrl: plan.redisUrl },
     ...{ seed: plan.seed, eventsPerSecond: plan.eventsPerSecond },
     clock: { nowMs: () => Date.now() - shiftMs },
-    settings: { generations: { catchUp: plan.hasCatchUp }, full: { gateMinExamples: 200 } },
+    settings: {
+      ...plan.settings,
+      generations: { catchUp: plan.hasCatchUp, first: plan.historyMs > 0 ? firstId : null },
+    },
+    prepare: (target) => writeHistory(target, plan, midnightMs - plan.dayMs),
     onEvent: (event) => asking.onEvent(event),
   })
   const { target } = system
@@ -106,6 +121,22 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
     switched: turnAt(questions, switchedAtMs, rolledBackAtMs, next),
     rolledBack: turnAt(questions, rolledBackAtMs, Infinity, bootstrap!),
   }
+}
+
+/** The time before the first event as a day of its own, which is the day before. */
+async function writeHistory({ config }: Deployment, plan: SwitchPlan, untilMs: number) {
+  if (plan.historyMs === 0) return
+  const { seed, eventsPerSecond } = plan
+  const generator = createGenerator({ seed, eventsPerSecond })
+  const range = { fromMs: untilMs - plan.historyMs, untilMs }
+  const [day] = simulatedDays(generator.events(range))
+  const yesterday = new Date(untilMs - dayMs).toISOString().slice(0, 10)
+  const { seed: modelSeed, engine: _, ...model } = config.model
+  const random = bootstrapGeneration('random', model, modelSeed, 0)
+  const setup = { ...config, order: 'shuffled' } as const
+  const { generation } = await fullUpdate(random, { ...day!, day: yesterday }, setup)
+  const store = openDirectoryStore(config.artifacts.dir)
+  await writeGeneration(store, { ...generation, id: firstId, parent: null })
 }
 
 /** Of the replies that came after `fromMs`; those before it show only the generation before. */

@@ -8,6 +8,7 @@ import { loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
 import { FreshetError } from '../../errors.ts'
 import { fullGenerationId } from '../../runtime/full-update/job.ts'
+import { batchOf } from '../../runtime/full-update/plan.ts'
 import { openDirectoryStore } from '../../runtime/generation/artifact-store.ts'
 import {
   bootstrapGeneration,
@@ -68,7 +69,7 @@ export async function runFullUpdateBench(options: FullUpdateBenchOptions): Promi
       freshet.push(await measure(config, dir))
       if (options.pytorch === undefined) continue
       say(`training on ${count(examples)} examples with PyTorch`)
-      pytorch.push(await measurePytorch(config, options.pytorch))
+      pytorch.push(await measurePytorch(config, examples, options.pytorch))
     } finally {
       await rm(dir, { recursive: true, force: true })
     }
@@ -123,9 +124,14 @@ async function measure(config: Config, dir: string): Promise<FullUpdateFigure> {
 }
 
 /** @param python an interpreter that has numpy, fastavro, safetensors and torch */
-async function measurePytorch(config: Config, python: string): Promise<FullUpdateFigure> {
+async function measurePytorch(
+  config: Config,
+  examples: number,
+  python: string,
+): Promise<FullUpdateFigure> {
   const { full, learner, model, artifacts } = config
-  const settings = JSON.stringify({ full, learner, model, day, parent })
+  const batch = batchOf(full.batch, examples)
+  const settings = JSON.stringify({ full, learner, model, day, parent, batch, threads: 1 })
   const { stdout } = await promisify(execFile)(python, [pytorchScript, artifacts.dir, settings])
   return JSON.parse(stdout) as FullUpdateFigure
 }

@@ -46,7 +46,7 @@ export async function runFullUpdate(
   const startedAt = performance.now()
   const store = openDirectoryStore(job.artifactsDir)
   if (await store.exists(placeOf(job.generation, 'manifest.json'))) return outcomeOf(store, job)
-  const archive = openArchive(store)
+  const archive = openArchive(store, log)
   const seal = await sealOf(archive, job.day)
   const parent = await parentOf(store, job)
   const dir = path.join(job.stateDir, 'full-update', job.day)

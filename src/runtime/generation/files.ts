@@ -82,7 +82,6 @@ export function optimiserFile(
     .set('frequency.last_seen', { shape: items, data: frequency.lastSeen })
     .set('frequency.gap', { shape: items, data: frequency.gap })
     .set('frequency.gaps', { shape: items, data: frequency.gaps })
-    .set('frequency.gaps', { shape: items, data: frequency.gaps })
 }
 
 export function optimiserFileTensors(
@@ -104,7 +103,6 @@ export function optimiserFileTensors(
     { name: 'item.default_accumulator', shape: [1], dtype: 'F64' },
     { name: 'frequency.last_seen', shape: items, dtype: 'F64' },
     { name: 'frequency.gap', shape: items, dtype: 'F64' },
-    { name: 'frequency.gaps', shape: items, dtype: 'F64' },
     { name: 'frequency.gaps', shape: items, dtype: 'F64' },
   ]
 }
