@@ -1,7 +1,8 @@
 /**
  * Goal: whatever process dies when, the generations are the same to the bit, and every example is in exactly one day. Method:
  * `node bench/run.js daily-kills --kills 20 --seeds 1` replays three generated days at full speed, once undisturbed and once for each seed with
- * SIGKILLs of compactor, indexer, learner, pod and controller, each on a Kafka and a Redis of its own; then compares every file of every
+ * SIGKILLs of compactor, indexer, learner, pod and controller, each on a Kafka and a Redis of its own; with `--servers` the broker is killed in the midst of the
+ * first switch, an emptied Redis is what the second one meets, and a second controller begins in the third. Recall is asked all along, and no reply may be mixed. Then it compares every file of every
  * generation, and runs `freshet audit` for each day. One line of JSON a run; ends with 1 when one had a problem.
  */
 import { parseArgs } from 'node:util'
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '20' },
     every: { type: 'string', default: '1500' },
     seeds: { type: 'string', default: '1' },
+    servers: { type: 'boolean', default: false },
   },
 })
 
@@ -39,7 +41,8 @@ async function run(seed: number, kills: number): Promise<DailyRun> {
     const broker = await ownBroker(onEnd)
     const redis = await ownRedis(onEnd)
     return await dailyRun(onEnd, {
-      ...{ brokers: [broker.address], redisUrl: redis.address, seed, kills },
+      ...{ broker, redis, seed, kills },
+      strikesServers: kills > 0 && values.servers,
       ...{ days: Number(values.days), eventsPerDay: Number(values.events) },
       everyMs: Number(values.every),
     })

@@ -67,7 +67,9 @@ export async function runBootstrapCommand(options: BootstrapOptions): Promise<vo
   } finally {
     await trainer.close()
   }
-  process.stdout.write(describeMade(await verifyGeneration(store, chain.at(-1)!), config))
+  const made = await verifyGeneration(store, chain.at(-1)!)
+  process.stdout.write(describeMade(made, config))
+  process.stdout.write(`  begin a new deployment with it: generations.first=${made.id}\n`)
 }
 
 interface Trainer {

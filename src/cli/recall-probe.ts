@@ -20,6 +20,8 @@ export interface ProbeCounts {
   readonly failed: number
 }
 
+type ProbeContext = Pick<RoleContext, 'config' | 'kafka' | 'topics' | 'log'>
+
 const everyMs = 50
 const k = 20
 const inFlightMax = 4
@@ -32,7 +34,7 @@ const readMs = 500
  * reply from outside.
  */
 export class RecallProbe {
-  readonly #context: RoleContext
+  readonly #context: ProbeContext
   readonly #live: () => string | null
   readonly #client: RecallClient
   readonly #store: OnlineStore
@@ -46,7 +48,7 @@ export class RecallProbe {
   #asked = 0
 
   /** @param live the generation that is live, as far as is known */
-  static async start(context: RoleContext, live: () => string | null): Promise<RecallProbe> {
+  static async start(context: ProbeContext, live: () => string | null): Promise<RecallProbe> {
     const { config, kafka, topics, log } = context
     const { brokers, topicPrefix } = config.kafka
     const client = await RecallClient.connect({ brokers, topicPrefix })
@@ -66,7 +68,7 @@ export class RecallProbe {
   }
 
   private constructor(
-    context: RoleContext,
+    context: ProbeContext,
     live: () => string | null,
     client: RecallClient,
     store: OnlineStore,

@@ -1,8 +1,11 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ControlDocument } from '../../src/records/types.ts'
+import type { ControlDocument, GenerationState } from '../../src/records/types.ts'
 import type { Content, DayAudit } from '../../src/cli/audit.ts'
+import { RecallProbe, type ProbeCounts } from '../../src/cli/recall-probe.ts'
 import type { RoleName } from '../../src/cli/role-names.ts'
+import type { Broker } from '../../src/runtime/local/kafka-broker.ts'
+import type { RedisServer } from '../../src/runtime/local/redis-server.ts'
 import { watchControl } from '../../src/runtime/control.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { loadManifest } from '../../src/runtime/generation/generation.ts'
@@ -11,13 +14,13 @@ import { replay } from '../../src/runtime/replay/replayer.ts'
 import type { ReplaySource } from '../../src/runtime/replay/source.ts'
 import { createGenerator } from '../../src/streams/generator/generator.ts'
 import { deployment, type Deployment } from './deployment.ts'
-import { silentLog, type OnEnd } from './own-servers.ts'
+import { silentLog, type OnEnd, type OwnServer } from './own-servers.ts'
 import { seededRandom } from './seeded-random.ts'
 import type { RoleProcess } from './role-process.ts'
 
 export interface DailyPlan {
-  readonly brokers: readonly string[]
-  readonly redisUrl: string
+  readonly broker: OwnServer<Broker>
+  readonly redis: OwnServer<RedisServer>
   readonly days: number
   readonly eventsPerDay: number
   /** Of the strikes, not of the world. */
@@ -26,11 +29,15 @@ export interface DailyPlan {
   readonly kills: number
   /** Mean wall time between two of them. */
   readonly everyMs: number
+  /** In the midst of the switches, in turns: SIGKILL of the broker, of a Redis that forgets everything, and a second controller. */
+  readonly strikesServers: boolean
 }
 
 export interface DailyRun {
   readonly seconds: number
   readonly kills: Readonly<Record<string, number>>
+  /** Replies all along, and those that no one generation explains. */
+  readonly replies: ProbeCounts
   /** Day -> name of a file -> sha256, for what a generation holds besides its manifest. */
   readonly files: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** Day -> what `freshet audit` finds in the log, and has found to be in the archive as well. */
@@ -58,7 +65,7 @@ const liveWithinMs = 120_000
  */
 export async function dailyRun(onEnd: OnEnd, plan: DailyPlan): Promise<DailyRun> {
   const target = await deployment(onEnd, {
-    ...{ brokers: plan.brokers, redisUrl: plan.redisUrl },
+    ...{ brokers: [plan.broker.address], redisUrl: plan.redis.address },
     settings: {
       kafka: { sessionTimeoutMs: 2_000, heartbeatIntervalMs: 300, rebalanceTimeoutMs: 2_000 },
       model: { dim: 16, user: { hidden: 16 }, item: { hidden: 16 } },
@@ -68,11 +75,15 @@ export async function dailyRun(onEnd: OnEnd, plan: DailyPlan): Promise<DailyRun>
     },
   })
   const fleet = await startFleet(target)
-  const live = await followLive(onEnd, target)
+  const problems: string[] = []
+  const blows = plan.strikesServers ? blowsOf(target, plan) : []
+  const live = await followLive(onEnd, target, blows)
+  const log = { ...silentLog, error: (...said: unknown[]) => problems.push(JSON.stringify(said)) }
+  const probe = await RecallProbe.start({ ...target, log }, () => live.generations.at(-1) ?? null)
+  onEnd(() => probe.stop())
   const startedMs = performance.now()
   const ending = new AbortController()
   const striking = strike(fleet, plan, ending.signal)
-  const problems: string[] = []
   try {
     await replay({
       source: worldSource(plan),
@@ -88,7 +99,9 @@ export async function dailyRun(onEnd: OnEnd, plan: DailyPlan): Promise<DailyRun>
   } finally {
     ending.abort()
   }
-  const kills = await striking
+  const kills = { ...(await striking), ...(await live.struck()) }
+  const replies = probe.counts
+  if (replies.mixed > 0) problems.push(`${replies.mixed} replies are mixed`)
   const seconds = Math.round((performance.now() - startedMs) / 100) / 10
   const days = Array.from({ length: plan.days }, (_, i) => dayOf(firstDayMs + i * dayMs))
   const audited: Record<string, Content> = {}
@@ -98,7 +111,7 @@ export async function dailyRun(onEnd: OnEnd, plan: DailyPlan): Promise<DailyRun>
   }
   const files = await filesOf(target, live.generations)
   for (const day of days) if (files[day] === undefined) problems.push(`${day} has no generation`)
-  return { seconds, kills, files, audited, problems }
+  return { seconds, kills, replies, files, audited, problems }
 }
 
 async function startFleet(target: Deployment): Promise<ReadonlyMap<RoleName, RoleProcess>> {
@@ -110,17 +123,58 @@ async function startFleet(target: Deployment): Promise<ReadonlyMap<RoleName, Rol
   return fleet
 }
 
-/** Generation ids begin with `full-<day>`. */
-async function followLive(onEnd: OnEnd, { kafka, topics }: Deployment) {
-  const generations: string[] = []
-  const watch = await watchControl(
-    kafka,
-    topics.control,
-    silentLog,
-    ({ live }: ControlDocument) => {
-      if (live !== null && !generations.includes(live)) generations.push(live)
+interface Blow {
+  readonly name: string
+  /** How far its candidate has to be. */
+  readonly at: GenerationState
+  strike(): Promise<void>
+}
+
+/** One for each candidate in turn. */
+function blowsOf(target: Deployment, { broker, redis }: DailyPlan): Blow[] {
+  return [
+    {
+      ...{ name: 'broker', at: 'trained' },
+      strike: async () => {
+        await broker.kill()
+        await broker.restart()
+      },
     },
-  )
+    {
+      ...{ name: 'redis', at: 'indexed' },
+      strike: async () => {
+        await redis.kill()
+        await redis.restart()
+      },
+    },
+    {
+      ...{ name: 'second controller', at: 'trained' },
+      strike: () => {
+        target.role('controller', 'second-controller')
+        return Promise.resolve()
+      },
+    },
+  ]
+}
+
+/** Generation ids begin with `full-<day>`. Each candidate is struck once. */
+async function followLive(onEnd: OnEnd, { kafka, topics }: Deployment, blows: readonly Blow[]) {
+  const generations: string[] = []
+  const candidates: string[] = []
+  const counts: Record<string, number> = {}
+  const striking: Promise<void>[] = []
+  const onDocument = ({ live, candidate, states }: ControlDocument): void => {
+    if (live !== null && !generations.includes(live)) generations.push(live)
+    if (candidate === null || candidates.includes(candidate)) return
+    const blow = blows[candidates.length % Math.max(1, blows.length)]
+    const isDue = blow === undefined || blow.at === 'trained' || states[candidate] !== 'trained'
+    if (!isDue) return
+    candidates.push(candidate)
+    if (blow === undefined) return
+    counts[blow.name] = (counts[blow.name] ?? 0) + 1
+    striking.push(blow.strike())
+  }
+  const watch = await watchControl(kafka, topics.control, silentLog, onDocument)
   onEnd(() => watch.close())
   const until = async (day: string, withinMs: number): Promise<boolean> => {
     const deadlineMs = performance.now() + withinMs
@@ -130,7 +184,11 @@ async function followLive(onEnd: OnEnd, { kafka, topics }: Deployment) {
     }
     return true
   }
-  return { generations, until }
+  const struck = async () => {
+    await Promise.all(striking)
+    return counts
+  }
+  return { generations, until, struck }
 }
 
 function worldSource({ days, eventsPerDay }: DailyPlan): ReplaySource {
