@@ -7,6 +7,7 @@ import type { TopicNames } from '../records/topics.ts'
 import { createLearnerInSlices, restoreLearner } from '../streams/learner.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { Cut, LearnerBase, LearnerOptions, Position } from '../streams/learner-types.ts'
+import type { BaseRows } from '../streams/learner-users.ts'
 import { CheckpointStore } from './checkpoint.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { readCutLog } from './cut-log.ts'
@@ -219,9 +220,19 @@ export function baseOf(generation: Generation): LearnerBase {
   const { userSeenMs, itemSeenMs, itemVectors } = generation
   return {
     ...{ userDefaultRow, itemDefaultRow },
-    users: { ids: userIds, rows: userRows, seenMs: userSeenMs },
+    users: { ids: userIds, rows: userRows, seenMs: userSeenMs, recentItems: recentOf(generation) },
     items: { ids: itemIds, rows: itemRows, seenMs: itemSeenMs, vectors: itemVectors },
     eventTimeMs: baseTimeOf(generation),
+  }
+}
+
+function recentOf({ itemIds, recent }: Generation): NonNullable<BaseRows['recentItems']> {
+  const { counts, items } = recent
+  const starts = new Uint32Array(counts.length)
+  for (let i = 1; i < starts.length; i++) starts[i] = starts[i - 1]! + counts[i - 1]!
+  return (entry) => {
+    const start = starts[entry]!
+    return Array.from(items.subarray(start, start + counts[entry]!), (item) => itemIds[item]!)
   }
 }
 

@@ -14,6 +14,7 @@ import type {
 } from './learner-types.ts'
 import { newCounters } from './learner-types.ts'
 import { LearnerUsers } from './learner-users.ts'
+import type { BaseRows, UsersSnapshot } from './learner-users.ts'
 import type { Learner, OffsetExample } from './learner.ts'
 import { batchEnd, createLearner, isExample, restoreLearner } from './learner.ts'
 
@@ -38,8 +39,8 @@ export interface ComparedFigures {
 /**
  * Goal: say what each half of the loop is worth. Method: beside the live system, the same windows of the same examples are ranked by the
  * live generation as it came out of its full update, and learnt by a learner that knows no full update. What counts as a case, which
- * items are ranked and which are left out is decided by the code that scores the live system. There, recent clicks are those since the
- * generation went live; so they are here.
+ * items are ranked and which are left out is decided by the code that scores the live system. Recent clicks are those that the
+ * generation came with and those since.
  */
 export class Comparison {
   readonly #popularity7d = newFigures()
@@ -69,7 +70,7 @@ export class Comparison {
   goLive(setup: LearnerSetup, base: LearnerBase): void {
     this.#frozen = this.#freeze(setup, base, this.#frozen.evaluation.snapshot())
     const snapshot = this.#incremental.snapshot()
-    const users = { ...snapshot.users, recentItems: snapshot.users.recentItems.map(() => []) }
+    const users = { ...snapshot.users, recentItems: recentBy(snapshot.users, base.users) }
     this.#incremental = restoreLearner(this.#setup, { ...snapshot, users })
   }
 
@@ -90,6 +91,15 @@ export class Comparison {
       this.#weekly.observe(itemId, eventTimeMs)
     return new Frozen(setup, base, before, { onCase, onExample })
   }
+}
+
+/** The recent clicks of a generation for other rows of the same users. */
+function recentBy({ table }: UsersSnapshot, users: BaseRows): readonly (readonly string[])[] {
+  const entries = new Map(users.ids.map((id, entry) => [id, entry]))
+  return table.ids.map((id) => {
+    const entry = entries.get(id)
+    return entry === undefined ? [] : (users.recentItems?.(entry) ?? [])
+  })
 }
 
 interface FrozenHooks {

@@ -21,6 +21,8 @@ const weightMax = 1e6
  */
 export class FullUpdateBatch implements FullStepInput {
   batch = 0
+  /** Those that can be trained on, in their order. */
+  examples: readonly Example[] = []
   items = 0
   readonly userRows: Float32Array
   readonly userFeatures: Float32Array
@@ -73,6 +75,7 @@ export class FullUpdateBatch implements FullStepInput {
   ): boolean {
     const usable = examples.filter(({ weight }) => weight >= 0 && weight <= weightMax)
     const random = seededBy(usable, this.#options.seed)
+    this.examples = usable
     this.batch = usable.length
     if (usable.length === 0) return false
     this.#gatherUsers(usable, users, dense, random)

@@ -8,6 +8,17 @@ export interface FullState {
   readonly items: SideState
   readonly adam: AdamState
   readonly frequency: FrequencyState
+  readonly recent: RecentState
+}
+
+/** What each user has clicked last: each item once, newest first, one user after the other in the order of `users.ids`. */
+export interface RecentState {
+  /** [users] how many */
+  readonly counts: Uint32Array
+  /** [sum of counts] place in `items.ids` */
+  readonly items: Uint32Array
+  /** [sum of counts] event time of the click */
+  readonly timesMs: Float64Array
 }
 
 export interface SideState {

@@ -13,8 +13,9 @@ import { copyDense, trainedTensors } from './full-update-dense.ts'
 import { FullUpdateItems, openFrequency } from './full-update-items.ts'
 import { openTable, restoreTable, sideState, tableSnapshot } from './full-update-table.ts'
 import type { TableSnapshot } from './full-update-table.ts'
-import type { FrequencyState, FullState } from './full-update-types.ts'
+import type { FrequencyState, FullState, RecentState } from './full-update-types.ts'
 import { FullUpdateParent } from './full-update-parent.ts'
+import { FullUpdateRecent } from './full-update-recent.ts'
 import type { CatalogueChange } from './learner-types.ts'
 
 export interface FullOptions extends GateOptions {
@@ -64,6 +65,7 @@ export interface FullUpdateSnapshot {
   readonly users: TableSnapshot
   readonly items: TableSnapshot
   readonly frequency: FrequencyState
+  readonly recent: RecentState
 }
 
 interface Counters {
@@ -96,6 +98,7 @@ export class FullUpdate {
   readonly #second: DenseParameters
   readonly #users: EmbeddingTable
   readonly #items: FullUpdateItems
+  readonly #recent: FullUpdateRecent
   readonly #tensors: FullTensorModel
   readonly #parent: FullUpdateParent
   readonly #batch: FullUpdateBatch
@@ -131,6 +134,7 @@ export class FullUpdate {
     const items = resume === undefined ? openTable(parent.items) : restoreTable(resume.items)
     const frequency = openFrequency(resume?.frequency ?? parent.frequency, options.frequencyRate)
     this.#items = new FullUpdateItems(model, dense, items, frequency, catalogue)
+    this.#recent = new FullUpdateRecent(resume?.recent ?? parent.recent)
     this.#parent = new FullUpdateParent(parent, setup.engine, options.batch + options.negatives)
     this.#batch = new FullUpdateBatch(model, options)
     this.#userGradients = new RowGradients(model.dim)
@@ -169,7 +173,7 @@ export class FullUpdate {
   /** A copy; `trained` says how many examples it has seen. */
   snapshot(): FullUpdateSnapshot {
     const { frequency, table } = this.#items
-    const slots = Array.from({ length: table.slotCount - 1 }, (_, i) => i + 1)
+    const [userSlots, slots] = [slotsOf(this.#users), slotsOf(table)]
     return {
       counters: { ...this.#counters },
       gate: this.#gate.sums,
@@ -179,6 +183,7 @@ export class FullUpdate {
       users: tableSnapshot(this.#users),
       items: tableSnapshot(table),
       frequency: { ...this.#items.frequencyState(slots), examples: frequency.examples },
+      recent: this.#recent.state(userSlots, slots),
     }
   }
 
@@ -202,6 +207,7 @@ export class FullUpdate {
         items: sideState(this.#items.table, itemSlots),
         adam: { steps, first: this.#first, second: this.#second },
         frequency: this.#items.frequencyState(itemSlots),
+        recent: this.#recent.state(userSlots, itemSlots),
       },
       itemVectors: await this.#vectorsOf(itemSlots),
       figures: this.figures,
@@ -221,6 +227,7 @@ export class FullUpdate {
       this.#counters.newestMs = Math.max(this.#counters.newestMs, eventTimeMs)
     }
     if (!batch.gather(examples, this.#users, this.#items, this.#dense)) return
+    this.#remember()
     const output = await this.#tensors.step(batch)
     if (number >= this.#setup.options.gateFrom) {
       await this.#parent.compare(batch, this.#items, output.scores, this.#gate)
@@ -233,6 +240,13 @@ export class FullUpdate {
     }
     this.#updateRows(output)
     this.#updateDense(output)
+  }
+
+  #remember(): void {
+    const { examples, userIdSlots, itemSlots, targets } = this.#batch
+    examples.forEach(({ eventTimeMs }, b) =>
+      this.#recent.add(userIdSlots[b]!, itemSlots[targets[b]!]!, eventTimeMs),
+    )
   }
 
   #updateRows(output: FullStepOutput): void {
@@ -316,4 +330,9 @@ export class FullUpdate {
       await model.close()
     }
   }
+}
+
+/** Of a table that has never let go of a row. */
+function slotsOf(table: EmbeddingTable): number[] {
+  return Array.from({ length: table.slotCount - 1 }, (_, i) => i + 1)
 }

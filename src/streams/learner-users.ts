@@ -30,6 +30,8 @@ export interface BaseRows {
   readonly rows: Float32Array
   /** [n] event time of the newest example, 0 for none; rows without one count as old as the generation. */
   readonly seenMs?: Float64Array
+  /** What the user of a row has clicked last, newest first. */
+  readonly recentItems?: (entry: number) => readonly string[]
 }
 
 export interface UserOptions {
@@ -75,9 +77,10 @@ export class LearnerUsers {
   }
 
   loadInSlices(base: BaseRows, eventTimeMs: number): Generator<void> {
-    return loadRows(this.table, base, eventTimeMs, 'learner.userRowsMax', (slot) => {
+    return loadRows(this.table, base, eventTimeMs, 'learner.userRowsMax', (slot, entry) => {
       this.#cover(slot)
       this.#offsets[slot] = baseOffset
+      this.#remember(slot, base.recentItems?.(entry) ?? [])
     })
   }
 
@@ -178,8 +181,13 @@ export class LearnerUsers {
       this.#partitions[slot] = snapshot.partitions[i]!
       this.#minutes[slot] = snapshot.minutes[i]!
       this.#minuteCounts[slot] = snapshot.minuteCounts[i]!
-      for (const itemId of snapshot.recentItems[i]!.toReversed()) this.#recent.push(slot, itemId)
+      this.#remember(slot, snapshot.recentItems[i]!)
     })
+  }
+
+  /** @param items newest first */
+  #remember(slot: number, items: readonly string[]): void {
+    for (const itemId of items.toReversed()) this.#recent.push(slot, itemId)
   }
 
   #forget(slot: number): void {

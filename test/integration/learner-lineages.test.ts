@@ -107,7 +107,7 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   expect(caughtUp.counters.examples).toBe(500)
   expect((await rig.replayed(rig.stateDir, second)).counters.examples).toBe(200)
   const { row } = await rig.store.read(second, partitionOf('quiet-1', 3), 'quiet-1', 1_000)
-  expect(row).toMatchObject({ offset: -1, recentItems: [] })
+  expect(row).toMatchObject({ offset: -1, recentItems: ['long-ago', 'longer-ago'] })
 
   await rig.control({ live: second, candidate: null, previous: first, liveSinceMs: Date.now() })
   await rig.examples(100)

@@ -1,3 +1,4 @@
+import { noRecent } from '../../src/streams/full-update-recent.ts'
 import type { TrainableGeneration } from '../../src/runtime/generation/generation.ts'
 
 /** A generation with these items instead of its own, nothing of which has been seen: each item's row is its vector [n x d]. */
@@ -11,6 +12,7 @@ export function withItems(
   return {
     ...generation,
     ...{ itemIds, itemVectors, itemRows: itemVectors, itemSeenMs: unseen() },
+    recent: noRecent(generation.userIds.length),
     optimiser: {
       ...optimiser,
       itemAccumulators: new Float32Array(itemIds.length),

@@ -42,6 +42,7 @@ import { firstDocument } from '../../src/streams/controller.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import { silentLog, temporaryDir } from './own-servers.ts'
 import type { OnEnd } from './own-servers.ts'
+import { withItems } from './generations.ts'
 import { randomFrom } from './vectors.ts'
 
 const model: ModelSpec = {
@@ -209,13 +210,23 @@ export async function learnerRig(
       const ends = (await kafka.offsets(topics.examples)).map(({ high }) => high)
       const random = randomFrom(11)
       const bootstrap = bootstrapGeneration(id, model, 5, 1_700_000_000_000)
+      const items = ['long-ago', 'longer-ago']
+      const vectors = Float32Array.from({ length: 2 * model.dim }, (_, i) =>
+        Number(i % model.dim === 0),
+      )
+      const withClicked = withItems(bootstrap, items, vectors)
       await writeGeneration(artifacts, {
-        ...bootstrap,
+        ...withClicked,
+        recent: {
+          counts: Uint32Array.from(userIds, () => 2),
+          items: Uint32Array.from({ length: 2 * userIds.length }, (_, i) => i % 2),
+          timesMs: Float64Array.from({ length: 2 * userIds.length }, (_, i) => 1e12 - (i % 2)),
+        },
         ...{ kind: 'full', day, userIds, cuts: { examples: ends, items: [0, 0, 0] } },
         userRows: Float32Array.from({ length: userIds.length * model.dim }, () => random() - 0.5),
         userSeenMs: Float64Array.from(userIds, () => 1_700_000_000_000),
         optimiser: {
-          ...bootstrap.optimiser,
+          ...withClicked.optimiser,
           userAccumulators: new Float32Array(userIds.length),
         },
       })

@@ -1,6 +1,7 @@
 import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 import { denseTensors, denseTensorShapes } from './dense.ts'
+import type { RecentState } from '../../streams/full-update-types.ts'
 import type { Optimiser, TrainableGeneration } from './generation.ts'
 
 /** What a generation folder holds besides manifest.json. */
@@ -12,6 +13,7 @@ export const files = {
   itemIds: 'item-ids.avro',
   userRows: 'user-rows.safetensors',
   itemRows: 'item-rows.safetensors',
+  recent: 'user-recent.safetensors',
   itemVectors: 'item-vectors.safetensors',
   optimiser: 'optimiser.safetensors',
 } as const
@@ -19,7 +21,7 @@ export const files = {
 export interface ExpectedTensor {
   readonly name: string
   readonly shape: readonly number[]
-  readonly dtype: 'F32' | 'F64'
+  readonly dtype: 'F32' | 'F64' | 'U32'
 }
 
 /** The dense parameters and both rows 0: all that serving needs besides the items. */
@@ -60,6 +62,25 @@ export function rowsFileTensors(count: number, dim: number): ExpectedTensor[] {
   return [
     { name: 'rows', shape: [count, dim], dtype: 'F32' },
     { name: 'seen_ms', shape: [count], dtype: 'F64' },
+  ]
+}
+
+export function recentFile({ counts, items, timesMs }: RecentState): Map<string, Tensor> {
+  return new Map<string, Tensor>([
+    ['counts', { shape: [counts.length], data: counts }],
+    ['items', { shape: [items.length], data: items }],
+    ['clicked_ms', { shape: [timesMs.length], data: timesMs }],
+  ])
+}
+
+export function recentFileTensors(counts: {
+  readonly users: number
+  readonly recent: number
+}): ExpectedTensor[] {
+  return [
+    { name: 'counts', shape: [counts.users], dtype: 'U32' },
+    { name: 'items', shape: [counts.recent], dtype: 'U32' },
+    { name: 'clicked_ms', shape: [counts.recent], dtype: 'F64' },
   ]
 }
 

@@ -1,7 +1,13 @@
 import { initialise } from '../../model/initialise.ts'
 import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
 import { zerosLike } from '../../streams/full-update-dense.ts'
-import type { AdamState, FrequencyState, FullState } from '../../streams/full-update-types.ts'
+import { noRecent } from '../../streams/full-update-recent.ts'
+import type {
+  AdamState,
+  FrequencyState,
+  FullState,
+  RecentState,
+} from '../../streams/full-update-types.ts'
 import type { GenerationManifest } from './manifest.ts'
 
 export {
@@ -54,6 +60,8 @@ export interface Generation extends ServingGeneration {
   readonly itemRows: Float32Array
   /** [itemIds.length] */
   readonly itemSeenMs: Float64Array
+  /** Recent clicks of `userIds` on `itemIds`. */
+  readonly recent: RecentState
 }
 
 /** With all that the next full update goes on from. */
@@ -91,12 +99,12 @@ export function bootstrapGeneration(
 /** @param itemVectors [n x d] of `state.items.ids`, L2-normalised */
 export function generationOf(
   facts: GenerationFacts,
-  { model, dense, users, items, adam, frequency }: FullState,
+  { model, dense, users, items, adam, frequency, recent }: FullState,
   itemVectors: Float32Array,
 ): TrainableGeneration {
   return {
     ...facts,
-    ...{ model, dense, itemVectors },
+    ...{ model, dense, itemVectors, recent },
     ...{ userDefaultRow: users.defaultRow, itemDefaultRow: items.defaultRow },
     ...{ userIds: users.ids, userRows: users.rows, userSeenMs: users.seenMs },
     ...{ itemIds: items.ids, itemRows: items.rows, itemSeenMs: items.seenMs },
@@ -114,6 +122,7 @@ export function fullStateOf(generation: TrainableGeneration): FullState {
   const { model, dense, optimiser } = generation
   return {
     ...{ model, dense, adam: optimiser.adam, frequency: optimiser.frequency },
+    recent: generation.recent,
     users: {
       defaultRow: generation.userDefaultRow,
       defaultAccumulator: optimiser.userDefaultAccumulator,
@@ -144,5 +153,6 @@ function randomState(model: ModelSpec, seed: number): FullState {
     ...{ model, dense, users: side(userDefaultRow), items: side(itemDefaultRow) },
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
     frequency: { examples: 0, lastSeen: none(), gap: none(), gaps: none() },
+    recent: noRecent(0),
   }
 }

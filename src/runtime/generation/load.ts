@@ -1,8 +1,15 @@
 import { messageOf } from '../../errors.ts'
 import type { ModelSpec } from '../../model/spec.ts'
+import type { RecentState } from '../../streams/full-update-types.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import { denseParameters } from './dense.ts'
-import { denseFileTensors, files, optimiserFileTensors, rowsFileTensors } from './files.ts'
+import {
+  denseFileTensors,
+  files,
+  optimiserFileTensors,
+  recentFileTensors,
+  rowsFileTensors,
+} from './files.ts'
 import type {
   Generation,
   GenerationFacts,
@@ -141,15 +148,31 @@ async function loadServing(source: Source) {
 
 async function loadRows(source: Source) {
   const { model, counts } = source.manifest
-  const [users, items, userIds] = await Promise.all([
+  const [users, items, userIds, recent] = await Promise.all([
     readTensors(source, files.userRows, rowsFileTensors(counts.users, model.dim)),
     readTensors(source, files.itemRows, rowsFileTensors(counts.items, model.dim)),
     readIds(source, files.userIds, 'UserId', counts.users),
+    loadRecent(source),
   ])
   return {
     ...{ userIds, userRows: users.f32('rows'), userSeenMs: users.f64('seen_ms') },
-    ...{ itemRows: items.f32('rows'), itemSeenMs: items.f64('seen_ms') },
+    ...{ itemRows: items.f32('rows'), itemSeenMs: items.f64('seen_ms'), recent },
   }
+}
+
+async function loadRecent(source: Source): Promise<RecentState> {
+  const { id, counts } = source.manifest
+  const { u32, f64 } = await readTensors(source, files.recent, recentFileTensors(counts))
+  const recent = { counts: u32('counts'), items: u32('items'), timesMs: f64('clicked_ms') }
+  const sum = recent.counts.reduce((total, count) => total + count, 0)
+  if (sum !== counts.recent) {
+    throw invalid(id, files.recent, `its counts add up to ${sum}, it holds ${counts.recent} clicks`)
+  }
+  const beyond = recent.items.find((item) => item >= counts.items)
+  if (beyond !== undefined) {
+    throw invalid(id, files.recent, `it names item ${beyond} of ${counts.items}`)
+  }
+  return recent
 }
 
 async function loadOptimiser(source: Source): Promise<{ optimiser: Optimiser }> {

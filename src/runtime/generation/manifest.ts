@@ -78,6 +78,7 @@ export const generationManifest = z.strictObject({
   counts: z.strictObject({
     users: count.describe('user rows besides the default row'),
     items: count.describe('item rows besides the default row, and item vectors'),
+    recent: count.describe('recent clicks of all users together'),
   }),
   files: z
     .record(z.string(), z.strictObject({ bytes: count, sha256: z.string().length(64) }))

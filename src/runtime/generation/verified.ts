@@ -4,7 +4,7 @@ import { FreshetError, messageOf } from '../../errors.ts'
 import { decodeIds } from '../../records/id-file.ts'
 import type { IdKind } from '../../records/id-file.ts'
 import { parseSafetensors } from '../../records/safetensors.ts'
-import type { Tensor } from '../../records/safetensors.ts'
+import type { Tensor, TensorData } from '../../records/safetensors.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import type { ExpectedTensor } from './files.ts'
 import type { GenerationManifest } from './manifest.ts'
@@ -46,6 +46,7 @@ export async function readVerified({ store, manifest }: Source, file: string): P
 export interface Tensors {
   readonly f32: (name: string) => Float32Array
   readonly f64: (name: string) => Float64Array
+  readonly u32: (name: string) => Uint32Array
 }
 
 /** Checks that a file holds exactly these tensors, and gives them by name. */
@@ -72,24 +73,27 @@ export async function readTensors(
   return {
     f32: (name) => found.get(name)!.data as Float32Array,
     f64: (name) => found.get(name)!.data as Float64Array,
+    u32: (name) => found.get(name)!.data as Uint32Array,
   }
 }
+
+const arrays = { F32: Float32Array, F64: Float64Array, U32: Uint32Array } as const
 
 function problemOf({ shape, dtype }: ExpectedTensor, tensor: Tensor | undefined): string | null {
   if (tensor === undefined) return 'is missing'
   const { data } = tensor
-  if (!(dtype === 'F32' ? data instanceof Float32Array : data instanceof Float64Array)) {
+  if (!(data instanceof arrays[dtype])) {
     return `is not ${dtype}`
   }
   if (tensor.shape.join() !== shape.join()) {
     return `is ${tensor.shape.join(' x ')}, the model needs ${shape.join(' x ')}`
   }
-  const bad = firstNotFinite(data as Float32Array | Float64Array)
+  const bad = firstNotFinite(data)
   return bad === -1 ? null : `holds ${data[bad]} at element ${bad}`
 }
 
 /** Zero times anything finite is zero, so one sum says whether all are. */
-function firstNotFinite(values: Float32Array | Float64Array): number {
+function firstNotFinite(values: TensorData): number {
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += 0 * values[i]!
   return sum === 0 ? -1 : values.findIndex((value) => !Number.isFinite(value))

@@ -4,7 +4,7 @@ import { encodeIds } from '../../records/id-file.ts'
 import { encodeSafetensors } from '../../records/safetensors.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 import type { ArtifactStore, FileFacts } from './artifact-store.ts'
-import { denseFile, files, lineageOf, optimiserFile, rowsFile } from './files.ts'
+import { denseFile, files, lineageOf, optimiserFile, recentFile, rowsFile } from './files.ts'
 import type { TrainableGeneration } from './generation.ts'
 import { generationManifest } from './manifest.ts'
 import type { GenerationManifest } from './manifest.ts'
@@ -44,7 +44,11 @@ export async function writeGeneration(
     gate: generation.gate,
     lineage: lineageOf(generation.optimiser),
     model: generation.model,
-    counts: { users: userIds.length, items: itemIds.length },
+    counts: {
+      users: userIds.length,
+      items: itemIds.length,
+      recent: generation.recent.items.length,
+    },
     files: Object.fromEntries(Object.values(files).map((name) => [name, facts[name]])),
   })
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
@@ -64,6 +68,7 @@ function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Ui
     [files.itemIds]: encodeIds('ItemId', itemIds),
     [files.userRows]: encodeSafetensors(rowsFile(userRows, userSeenMs, model.dim)),
     [files.itemRows]: encodeSafetensors(rowsFile(itemRows, itemSeenMs, model.dim)),
+    [files.recent]: encodeSafetensors(recentFile(generation.recent)),
     [files.itemVectors]: encodeSafetensors(new Map([['vectors', vectors]])),
     [files.optimiser]: encodeSafetensors(optimiserFile(model, generation)),
   }

@@ -17,6 +17,7 @@ import {
   verifyGeneration,
   writeGeneration,
 } from '../../../src/runtime/generation/generation.ts'
+import { recentFile } from '../../../src/runtime/generation/files.ts'
 import type { TrainableGeneration } from '../../../src/runtime/generation/generation.ts'
 import { generationManifestJsonSchema } from '../../../src/runtime/generation/manifest.ts'
 import type { GenerationManifest } from '../../../src/runtime/generation/manifest.ts'
@@ -59,6 +60,7 @@ function trained(): TrainableGeneration {
     itemRows: Float32Array.from({ length: 8 }, (_, i) => -i),
     itemSeenMs: Float64Array.of(0, 1.8e12),
     itemVectors: Float32Array.of(1, 0, 0, 0, 0, 0.6, 0.8, 0),
+    recent: clicks([2, 0, 1], [1, 0, 1]),
     optimiser: {
       userDefaultAccumulator: 0.1,
       itemDefaultAccumulator: 0.2,
@@ -75,6 +77,11 @@ function trained(): TrainableGeneration {
   }
 }
 
+function clicks(counts: readonly number[], items: readonly number[]) {
+  const timesMs = Float64Array.from(items, (_, i) => 1.8e12 - i)
+  return { counts: Uint32Array.from(counts), items: Uint32Array.from(items), timesMs }
+}
+
 test('a generation comes back as it was written', async () => {
   const { store } = await folder()
   await writeGeneration(store, trained())
@@ -87,6 +94,7 @@ test('a generation comes back as it was written', async () => {
     userSeenMs: _s,
     itemRows: _i,
     itemSeenMs: _t,
+    recent: _c,
     ...served
   } = learnt
   expect(await loadGeneration(store, 'g1', { for: 'serving' })).toEqual(served)
@@ -146,7 +154,7 @@ test('a generation is never written over, and an unfinished one is none', async 
   expect(await listGenerations(store)).toEqual([])
   await expect(loadGeneration(store, 'g1')).rejects.toMatchObject({ code: 'GENERATION_INVALID' })
   await writeGeneration(store, trained())
-  expect(await fs.readdir(path.dirname(file('x')))).toHaveLength(10)
+  expect(await fs.readdir(path.dirname(file('x')))).toHaveLength(11)
 })
 
 type Damage = (at: { file: (name: string) => string }) => Promise<void>
@@ -289,6 +297,22 @@ const damages: [string, Damage, string][] = [
     'an id twice',
     replaced('item-ids.avro', encodeIds('ItemId', ['i1', 'i1'])),
     'item-ids.avro: id i1 is in it twice',
+  ],
+  [
+    'a count of clicks that is not kept',
+    replaced(
+      'user-recent.safetensors',
+      encodeSafetensors(recentFile(clicks([2, 1, 1], [1, 0, 1]))),
+    ),
+    'user-recent.safetensors: its counts add up to 4, it holds 3 clicks',
+  ],
+  [
+    'a click on no item',
+    replaced(
+      'user-recent.safetensors',
+      encodeSafetensors(recentFile(clicks([2, 0, 1], [1, 2, 0]))),
+    ),
+    'user-recent.safetensors: it names item 2 of 2',
   ],
   [
     'users for items',

@@ -6,6 +6,7 @@ import type { Example, Features } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
 import { packState } from '../../../src/runtime/checkpoint-state.ts'
 import { FullUpdate, type FullOptions } from '../../../src/streams/full-update.ts'
+import { noRecent } from '../../../src/streams/full-update-recent.ts'
 import { copyDense, zerosLike } from '../../../src/streams/full-update-dense.ts'
 import type { FullState, SideState } from '../../../src/streams/full-update-types.ts'
 import type { CatalogueChange } from '../../../src/streams/learner-types.ts'
@@ -152,6 +153,7 @@ function parentState(): FullState {
     ...{ model, dense: copyDense(dense), users: side(userDefaultRow), items: side(itemDefaultRow) },
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
     frequency: { examples: 0, lastSeen: none, gap: none, gaps: none },
+    recent: noRecent(0),
   }
 }
 

@@ -471,19 +471,22 @@ describe('sync', () => {
     const vectors = await setup.engine.vectors('item', rows, none, 3)
     const base: LearnerBase = {
       ...emptyBase,
-      users: { ids: ['old'], rows: rows.slice(0, model.dim) },
+      users: { ids: ['old'], rows: rows.slice(0, model.dim), recentItems: () => ['c', 'b'] },
       items: { ids: ['a', 'b', 'c'], rows, vectors },
     }
     const learner = createLearner(setup, base)
     expect((await learner.sync()).overrides).toEqual([])
     expect([...learner.users.all()]).toEqual([
-      { userId: 'old', offset: -1, eventTimeMs: startMs, row: base.users.rows, recentItems: [] },
+      {
+        ...{ userId: 'old', offset: -1, eventTimeMs: startMs },
+        ...{ row: base.users.rows, recentItems: ['c', 'b'] },
+      },
     ])
     for (let i = 0; i < 20; i++) await apply(learner, [example('old', 'b', { requestId: `r${i}` })])
     const { overrides, partitions } = await learner.sync()
     expect(overrides.map(({ itemId }) => itemId)).toContain('b')
-    expect(partitions[0]!.rows.map(({ userId, offset }) => [userId, offset])).toEqual([
-      ['old', 119],
+    expect(partitions[0]!.rows).toMatchObject([
+      { userId: 'old', offset: 119, recentItems: ['b', 'c'] },
     ])
     expect(() =>
       createLearner({ ...setup, options: { ...options, batchMax: 2, itemRowsMax: 2 } }, base),

@@ -73,7 +73,7 @@ test('stopped and gone on with, also past a damaged checkpoint, it gives the sam
   const job = undisturbed.jobOf(undisturbed.days[0]!, 'start')
   await runFullUpdate(job, quiet, silentLog)
   const wanted = await tensorFiles(undisturbed.dir, job.generation)
-  expect(Object.keys(wanted)).toHaveLength(9)
+  expect(Object.keys(wanted)).toHaveLength(10)
 
   const { dir, days, jobOf } = await rig()
   const stopped = jobOf(days[0]!, 'start')
