@@ -3,8 +3,8 @@
  * midnight at 1,000 events/s and 200 recalls/s, every role a process on a Kafka and a Redis of its own, and starts the full update of the day some
  * time after it. Twice: as freshet does it, and with `generations.catchUp` off, which is the cliff. For the time before, around and after the switch:
  * visible delay, failed requests, progressive recall@50 from outside (each click asked for just before it is sent), with a paired
- * bootstrap over users, before against after. `--json FILE` keeps it, `--chart FILE` draws it (SVG). Ends with 1 when a request failed or, with catch-up,
- * recall was lost with 95 % confidence.
+ * bootstrap over users, before against after. `--json FILE` keeps it, `--chart FILE` draws it (SVG). Ends with 1 when a reply was mixed or, with catch-up, a request
+ * failed or recall was lost with 95 % confidence.
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
@@ -58,7 +58,8 @@ for (const kind of kinds) {
 if (values.json !== undefined) await writeFile(values.json, JSON.stringify(results, null, 2))
 if (values.chart !== undefined) await writeFile(values.chart, chartOf(results))
 const isBad = Object.entries(results).some(
-  ([kind, { failed, change }]) => failed > 0 || (kind === 'catch-up' && change.high < 0),
+  ([kind, { failed, replies, change }]) =>
+    replies.mixed > 0 || (kind === 'catch-up' && (failed > 0 || change.high < 0)),
 )
 process.exitCode = isBad ? 1 : 0
 
@@ -98,6 +99,7 @@ function summarise(run: SwitchRun) {
     questions: questions.length,
     failed: questions.filter(({ status }) => !isAnswer(status)).length,
     statuses: countsOf(questions),
+    replies: run.replies,
     recallP99Ms: quantile(
       questions.map(({ latencyMs }) => latencyMs),
       0.99,

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { RecallProbe, type ProbeCounts } from '../../src/cli/recall-probe.ts'
 import { bucketsOf, parseExposition } from '../../src/cli/bench/exposition.ts'
+import type { Config } from '../../src/config/schema.ts'
 import type { RecallStatus } from '../../src/runtime/recall-client.ts'
 import type { ControlDocument, Features } from '../../src/records/types.ts'
 import { watchControl } from '../../src/runtime/control.ts'
@@ -8,7 +10,6 @@ import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generati
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { createGenerator } from '../../src/streams/generator/generator.ts'
 import { fullUpdate, simulatedDays } from './daily-simulation.ts'
-import type { Deployment } from './deployment.ts'
 import { liveSystem, type LiveSystem } from './live-system.ts'
 import { silentLog, type OnEnd } from './own-servers.ts'
 
@@ -51,6 +52,8 @@ export interface SwitchRun {
   readonly switched: Turn
   /** `freshet rollback` at the end. */
   readonly rolledBack: Turn
+  /** Checked from outside all along, each against its generation. */
+  readonly replies: ProbeCounts
   /** Visible delay of the clicks of each second, as a histogram's buckets grew. */
   readonly visible: readonly { readonly atMs: number; readonly buckets: readonly Bucket[] }[]
 }
@@ -92,13 +95,20 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
       ...plan.settings,
       generations: { catchUp: plan.hasCatchUp, first: plan.historyMs > 0 ? firstId : null },
     },
-    prepare: (target) => writeHistory(target, plan, midnightMs - plan.dayMs),
+    prepare: ({ config }) => {
+      const history = historyOf(plan, midnightMs - plan.dayMs)
+      for (const event of history) asking.onEvent(event)
+      const day = new Date(midnightMs - 2 * dayMs).toISOString().slice(0, 10)
+      return writeHistory(config, history, day)
+    },
     onEvent: (event) => asking.onEvent(event),
   })
   const { target } = system
   asking.start(system)
   const control = await followControl(onEnd, system)
   const bootstrap = control.current.live
+  const probe = await RecallProbe.start({ ...target, log: silentLog }, () => control.current.live)
+  onEnd(() => probe.stop())
   const visible = watchVisible(onEnd, system, () => asking.nowMs())
   await sleep(plan.dayMs + plan.lateMs)
   plan.onProgress('the day is over: starting the compactor')
@@ -117,24 +127,28 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
   await sleep(watchRollbackMs)
   const questions = await asking.stop()
   return {
-    ...{ questions, switchedAtMs, visible: visible.seconds },
+    ...{ questions, switchedAtMs, replies: probe.counts, visible: visible.seconds },
     switched: turnAt(questions, switchedAtMs, rolledBackAtMs, next),
     rolledBack: turnAt(questions, rolledBackAtMs, Infinity, bootstrap!),
   }
 }
 
-/** The time before the first event as a day of its own, which is the day before. */
-async function writeHistory({ config }: Deployment, plan: SwitchPlan, untilMs: number) {
-  if (plan.historyMs === 0) return
-  const { seed, eventsPerSecond } = plan
+function historyOf(plan: SwitchPlan, untilMs: number): SourceEvent[] {
+  const { seed, eventsPerSecond, historyMs } = plan
   const generator = createGenerator({ seed, eventsPerSecond })
-  const range = { fromMs: untilMs - plan.historyMs, untilMs }
-  const [day] = simulatedDays(generator.events(range))
-  const yesterday = new Date(untilMs - dayMs).toISOString().slice(0, 10)
-  const { seed: modelSeed, engine: _, ...model } = config.model
-  const random = bootstrapGeneration('random', model, modelSeed, 0)
+  const events = [...generator.events({ fromMs: untilMs - historyMs, untilMs })]
+  // Clicks of its last pages come later, as if they had not been made.
+  return historyMs === 0 ? [] : events.filter(({ eventTimeMs }) => eventTimeMs < untilMs)
+}
+
+/** The first generation, which has learnt these events as those of the day before. */
+async function writeHistory(config: Config, events: readonly SourceEvent[], day: string) {
+  if (events.length === 0) return
+  const [learnt] = simulatedDays(events)
+  const { seed, engine: _, ...model } = config.model
+  const random = bootstrapGeneration('random', model, seed, 0)
   const setup = { ...config, order: 'shuffled' } as const
-  const { generation } = await fullUpdate(random, { ...day!, day: yesterday }, setup)
+  const { generation } = await fullUpdate(random, { ...learnt!, day }, setup)
   const store = openDirectoryStore(config.artifacts.dir)
   await writeGeneration(store, { ...generation, id: firstId, parent: null })
 }
