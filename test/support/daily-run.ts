@@ -230,6 +230,7 @@ async function strike(
 async function audit(target: Deployment, day: string, problems: string[]): Promise<Content | null> {
   const { code, stdout, stderr } = await target.run('audit', '--day', day, '--json')
   if (code !== 0) problems.push(`audit of ${day} ended with ${code}: ${stdout}${stderr}`)
+  if (stdout === '') return null
   const { log } = JSON.parse(stdout) as DayAudit
   if (log === null) problems.push(`the log does not hold ${day}`)
   return log
