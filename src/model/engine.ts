@@ -46,8 +46,10 @@ export interface FullStepInput {
 export interface FullStepOutput {
   /** [B], each already multiplied by its weight. */
   readonly losses: Float32Array
-  /** Cosines [B x N], before the update. */
-  readonly scores: Float32Array
+  /** [B x d] of length 1, before the update */
+  readonly userVectors: Float32Array
+  /** [N x d] of length 1, before the update */
+  readonly itemVectors: Float32Array
   /** [B x d] */
   readonly userRowGradients: Float32Array
   /** [B x F_user] */

@@ -6,6 +6,12 @@ import onnxProto from 'onnx-proto'
 const irVersion = 9
 const opset = 17
 
+const elementTypes = {
+  float: onnxProto.onnx.TensorProto.DataType.FLOAT,
+  int32: onnxProto.onnx.TensorProto.DataType.INT32,
+} as const
+type ElementType = keyof typeof elementTypes
+
 /** Names values and collects nodes; every method returns the name of the value it made. */
 export class GraphBuilder {
   readonly #nodes: onnx.INodeProto[] = []
@@ -14,8 +20,8 @@ export class GraphBuilder {
   readonly #outputs: onnx.IValueInfoProto[] = []
   readonly #scalars = new Map<number, string>()
 
-  input(name: string, shape: readonly (string | number)[]): string {
-    this.#inputs.push(valueInfo(name, shape))
+  input(name: string, shape: readonly (string | number)[], type: ElementType = 'float'): string {
+    this.#inputs.push(valueInfo(name, shape, type))
     return name
   }
 
@@ -70,6 +76,16 @@ export class GraphBuilder {
     return this.node('ReduceSum', [value, this.#integers([0])], [integer('keepdims', 0)])
   }
 
+  /** [n x m] and [n x 1] columns -> [n x 1] */
+  pick(value: string, columns: string): string {
+    return this.node('GatherElements', [value, columns], [integer('axis', 1)])
+  }
+
+  /** [n x m] with the values [n x 1] in these columns [n x 1] */
+  replace(value: string, columns: string, values: string): string {
+    return this.node('ScatterElements', [value, columns, values], [integer('axis', 1)])
+  }
+
   /** aᵀ b */
   product(a: string, b: string): string {
     return this.node('Gemm', [a, b], [integer('transA', 1)])
@@ -116,13 +132,17 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, shape: readonly (string | number)[]): onnx.IValueInfoProto {
+function valueInfo(
+  name: string,
+  shape: readonly (string | number)[],
+  type: ElementType = 'float',
+): onnx.IValueInfoProto {
   const dim = shape.map((size) =>
     typeof size === 'string' ? { dimParam: size } : { dimValue: size },
   )
   return {
     name,
-    type: { tensorType: { elemType: onnxProto.onnx.TensorProto.DataType.FLOAT, shape: { dim } } },
+    type: { tensorType: { elemType: elementTypes[type], shape: { dim } } },
   }
 }
 

@@ -86,19 +86,10 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array 
   return graph.encode('step')
 }
 
-/** Outputs of the full step besides the gradients of the parameters, by `gradientName`. */
-export const fullStepOutputs = [
-  'losses',
-  'scores',
-  'userRowGradients',
-  'userFeatureGradients',
-  'itemRowGradients',
-  'itemFeatureGradients',
-] as const
-
 /**
- * The full step of engine.ts with its backward pass down to rows, features and every dense parameter, which are inputs here. `targets` [B x 1] and
- * `places` [1 x N] (0, 1, 2 ...) are floats, exact up to 2^24.
+ * The full step of engine.ts with its backward pass down to rows, features and every dense parameter, which are inputs here. What touches all B x N logits
+ * is what takes the time, so biases, weights and temperature go in before and behind them: `ownBias` [B x 1] is what the own item's bias is above
+ * its `itemBias`.
  */
 export function fullStepGraph(model: ModelSpec): Uint8Array {
   const graph = new GraphBuilder()
@@ -106,28 +97,30 @@ export function fullStepGraph(model: ModelSpec): Uint8Array {
   const item = new TowerBuilder(graph, 'item', model, null)
   const users = user.forward(...towerInputs(graph, model, 'user', 'user', 'B'))
   const items = item.forward(...towerInputs(graph, model, 'item', 'item', 'N'))
-  const targets = graph.input('targets', ['B', 1])
-  const places = graph.input('places', [1, 'N'])
-  const positiveBias = graph.input('positiveBias', ['B', 1])
+  const targets = graph.input('targets', ['B', 1], 'int32')
+  const ownBias = graph.input('ownBias', ['B', 1])
   const itemBias = graph.input('itemBias', [1, 'N'])
   const weights = graph.input('weights', ['B', 1])
 
   const sharpness = graph.scalar(1 / model.temperature)
-  const isTarget = graph.node('Equal', [targets, places])
-  const cosines = graph.node('Gemm', [users.vectors, items.vectors], [integer('transB', 1)])
-  const bias = graph.node('Where', [isTarget, positiveBias, itemBias])
-  const logits = graph.add(graph.mul(cosines, sharpness), bias)
-  const logShares = graph.node('LogSoftmax', [logits], [integer('axis', 1)])
-  const shares = graph.node('Softmax', [logits], [integer('axis', 1)])
-  const own = graph.rowSum(graph.node('Where', [isTarget, logShares, graph.scalar(0)]))
-  const byLogits = graph.node('Where', [isTarget, graph.sub(shares, graph.scalar(1)), shares])
-  const byCosines = graph.mul(byLogits, graph.mul(weights, sharpness))
+  const sharp = graph.mul(users.vectors, sharpness)
+  const others = graph.node('Gemm', [sharp, items.vectors, itemBias], [integer('transB', 1)])
+  const own = graph.add(graph.pick(others, targets), ownBias)
+  const shares = graph.node('Softmax', [graph.replace(others, targets, own)], [integer('axis', 1)])
+  const ownShare = graph.pick(shares, targets)
+  // Beyond what a float holds a loss is 87 at most, and stays a number.
+  const losses = graph.node('Neg', [
+    graph.node('Log', [graph.node('Max', [ownShare, graph.scalar(1e-38)])]),
+  ])
+  const byLogits = graph.replace(shares, targets, graph.sub(ownShare, graph.scalar(1)))
+  const scale = graph.mul(weights, sharpness)
 
-  graph.output('losses', graph.mul(weights, graph.node('Neg', [own])), ['B', 1])
-  graph.output('scores', cosines, ['B', 'N'])
-  user.fullBackward(users, graph.node('MatMul', [byCosines, items.vectors]), 'user', 'B')
-  const byItems = graph.node('Gemm', [byCosines, users.vectors], [integer('transA', 1)])
-  item.fullBackward(items, byItems, 'item', 'N')
+  graph.output('losses', graph.mul(weights, losses), ['B', 1])
+  graph.output('userVectors', users.vectors, ['B', model.dim])
+  graph.output('itemVectors', items.vectors, ['N', model.dim])
+  const byUsers = graph.mul(graph.node('MatMul', [byLogits, items.vectors]), scale)
+  user.fullBackward(users, byUsers, 'user', 'B')
+  item.fullBackward(items, graph.product(byLogits, graph.mul(users.vectors, scale)), 'item', 'N')
   return graph.encode('full-step')
 }
 

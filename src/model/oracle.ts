@@ -113,7 +113,9 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
   const ofUsers = user.fullBackward(users, byUsers, input.userRows, input.userFeatures, batch)
   const ofItems = item.fullBackward(items, byItems, input.itemRows, input.itemFeatures, count)
   return {
-    ...{ losses, scores: Float32Array.from(scores) },
+    losses,
+    ...{ userVectors: Float32Array.from(users.vectors) },
+    itemVectors: Float32Array.from(items.vectors),
     ...{ userRowGradients: ofUsers.rows, userFeatureGradients: ofUsers.features },
     ...{ itemRowGradients: ofItems.rows, itemFeatureGradients: ofItems.features },
     dense: { user: ofUsers.parameters, item: ofItems.parameters },

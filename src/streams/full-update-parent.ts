@@ -1,4 +1,4 @@
-import type { TensorEngine, TensorModel } from '../model/engine.ts'
+import type { FullStepOutput, TensorEngine, TensorModel } from '../model/engine.ts'
 import { aucOf } from '../model/gate.ts'
 import type { Gate } from '../model/gate.ts'
 import { writePrepared } from '../model/prepared-features.ts'
@@ -26,11 +26,11 @@ export class FullUpdateParent {
     this.#itemFeatures = new Float32Array(itemsMax * featureWidth(model.item))
   }
 
-  /** @param scores of the new generation [B x N] */
+  /** @param now vectors of the new generation */
   async compare(
     batch: FullUpdateBatch,
     items: FullUpdateItems,
-    scores: Float32Array,
+    now: Pick<FullStepOutput, 'userVectors' | 'itemVectors'>,
     gate: Gate,
   ): Promise<void> {
     const { model, dense, users } = this.#state
@@ -50,6 +50,9 @@ export class FullUpdateParent {
     }
     const others = await this.#model.vectors('item', this.#rows, this.#itemFeatures, batch.items)
     const before = await this.#model.scores(vectors, batch.batch, others, batch.items)
+    const scores = await this.#model.scores(
+      ...([now.userVectors, batch.batch, now.itemVectors, batch.items] as const),
+    )
     for (let b = 0; b < batch.batch; b++) {
       const own = batch.targets[b]!
       const from = b * batch.items

@@ -230,7 +230,7 @@ export class FullUpdate {
     this.#remember()
     const output = await this.#tensors.step(batch)
     if (number >= this.#setup.options.gateFrom) {
-      await this.#parent.compare(batch, this.#items, output.scores, this.#gate)
+      await this.#parent.compare(batch, this.#items, output, this.#gate)
     }
     this.#counters.steps++
     for (let b = 0; b < batch.batch; b++) {

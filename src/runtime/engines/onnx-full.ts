@@ -1,6 +1,5 @@
 import './no-telemetry.ts'
-import { InferenceSession } from 'onnxruntime-node'
-import type { Tensor } from 'onnxruntime-node'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
 import { fullStepGraph } from '../../model/onnx-graph.ts'
 import type { towerTensors } from '../../model/onnx-tower.ts'
@@ -20,15 +19,14 @@ export async function openFullModel(
   options: OnnxOptions,
 ): Promise<FullTensorModel> {
   const session = await InferenceSession.create(fullStepGraph(model), sessionOptions(options))
-  let targets = new Float32Array(0)
-  let places = new Float32Array(0)
+  let ownBias = new Float32Array(0)
   return {
     async step(input) {
-      if (targets.length < input.batch) targets = new Float32Array(input.batch)
-      targets.set(input.targets.subarray(0, input.batch))
-      if (places.length < input.items)
-        places = Float32Array.from({ length: input.items }, (_, n) => n)
-      const feeds = { ...inputsOf(model, input, targets, places), ...parametersOf(model, dense) }
+      if (ownBias.length < input.batch) ownBias = new Float32Array(input.batch)
+      for (let b = 0; b < input.batch; b++) {
+        ownBias[b] = input.positiveBias[b]! - input.itemBias[input.targets[b]!]!
+      }
+      const feeds = { ...inputsOf(model, input, ownBias), ...parametersOf(model, dense) }
       // All outputs are fetched: asking for some of them has returned values under the wrong name (onnxruntime #26865).
       return outputOf(model, await session.run(feeds))
     },
@@ -39,17 +37,15 @@ export async function openFullModel(
 function inputsOf(
   model: ModelSpec,
   input: FullStepInput,
-  targets: Float32Array,
-  places: Float32Array,
+  ownBias: Float32Array,
 ): Record<string, Tensor> {
   const { batch, items } = input
   const [userWidth, itemWidth] = [featureWidth(model.user), featureWidth(model.item)]
   const feeds: Record<string, Tensor> = {
     userRows: matrix(input.userRows, batch, model.dim),
     itemRows: matrix(input.itemRows, items, model.dim),
-    targets: matrix(targets, batch, 1),
-    places: matrix(places, 1, items),
-    positiveBias: matrix(input.positiveBias, batch, 1),
+    targets: new Tensor('int32', input.targets.subarray(0, batch), [batch, 1]),
+    ownBias: matrix(ownBias, batch, 1),
     itemBias: matrix(input.itemBias, 1, items),
     weights: matrix(input.weights, batch, 1),
   }
@@ -80,7 +76,8 @@ function outputOf(model: ModelSpec, results: InferenceSession.OnnxValueMapType):
     featureWidth(model[side]) > 0 ? floats(results, `${side}FeatureGradients`) : none
   return {
     losses: floats(results, 'losses'),
-    scores: floats(results, 'scores'),
+    userVectors: floats(results, 'userVectors'),
+    itemVectors: floats(results, 'itemVectors'),
     userRowGradients: floats(results, 'userRowGradients'),
     userFeatureGradients: featuresOf('user'),
     itemRowGradients: floats(results, 'itemRowGradients'),
