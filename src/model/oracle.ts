@@ -114,7 +114,7 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
   const ofItems = item.fullBackward(items, byItems, input.itemRows, input.itemFeatures, count)
   return {
     losses,
-    ...{ userVectors: Float32Array.from(users.vectors) },
+    userVectors: Float32Array.from(users.vectors),
     itemVectors: Float32Array.from(items.vectors),
     ...{ userRowGradients: ofUsers.rows, userFeatureGradients: ofUsers.features },
     ...{ itemRowGradients: ofItems.rows, itemFeatureGradients: ofItems.features },

@@ -50,9 +50,8 @@ export class FullUpdateParent {
     }
     const others = await this.#model.vectors('item', this.#rows, this.#itemFeatures, batch.items)
     const before = await this.#model.scores(vectors, batch.batch, others, batch.items)
-    const scores = await this.#model.scores(
-      ...([now.userVectors, batch.batch, now.itemVectors, batch.items] as const),
-    )
+    const { userVectors, itemVectors } = now
+    const scores = await this.#model.scores(userVectors, batch.batch, itemVectors, batch.items)
     for (let b = 0; b < batch.batch; b++) {
       const own = batch.targets[b]!
       const from = b * batch.items

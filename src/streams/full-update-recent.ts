@@ -48,18 +48,19 @@ export class FullUpdateRecent {
   state(userSlots: readonly number[], itemSlots: readonly number[]): RecentState {
     const numbers = new Map(itemSlots.map((slot, number) => [slot, number]))
     const counts = new Uint32Array(userSlots.length)
-    const items: number[] = []
-    const timesMs: number[] = []
+    const items = new Uint32Array(this.#nodeCount)
+    const timesMs = new Float64Array(this.#nodeCount)
+    let total = 0
     userSlots.forEach((user, i) => {
       for (let node = this.#heads[user] ?? 0; node !== 0; node = this.#next[node]!) {
         const number = numbers.get(this.#items[node]!)
         if (number === undefined) continue
         counts[i]!++
-        items.push(number)
-        timesMs.push(this.#timesMs[node]!)
+        items[total] = number
+        timesMs[total++] = this.#timesMs[node]!
       }
     })
-    return { counts, items: Uint32Array.from(items), timesMs: Float64Array.from(timesMs) }
+    return { counts, items: items.slice(0, total), timesMs: timesMs.slice(0, total) }
   }
 
   /** The rest of the list loses the item's older click, or else what is too much. */

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ControlDocument, GenerationState } from '../../src/records/types.ts'
+import type { ControlDocument } from '../../src/records/types.ts'
 import type { Content, DayAudit } from '../../src/cli/audit.ts'
 import { RecallProbe, type ProbeCounts } from '../../src/cli/recall-probe.ts'
 import type { RoleName } from '../../src/cli/role-names.ts'
@@ -29,7 +29,7 @@ export interface DailyPlan {
   readonly kills: number
   /** Mean wall time between two of them. */
   readonly everyMs: number
-  /** In the midst of the switches, in turns: SIGKILL of the broker, of a Redis that forgets everything, and a second controller. */
+  /** In the midst of the first switches, one each: SIGKILL of the broker, of a Redis that forgets everything, and a second controller. */
   readonly strikesServers: boolean
 }
 
@@ -125,30 +125,30 @@ async function startFleet(target: Deployment): Promise<ReadonlyMap<RoleName, Rol
 
 interface Blow {
   readonly name: string
-  /** How far its candidate has to be. */
-  readonly at: GenerationState
+  /** Not before the candidate has an index. */
+  readonly isLate: boolean
   strike(): Promise<void>
 }
 
-/** One for each candidate in turn. */
+/** One for each of the first candidates. */
 function blowsOf(target: Deployment, { broker, redis }: DailyPlan): Blow[] {
   return [
     {
-      ...{ name: 'broker', at: 'trained' },
+      ...{ name: 'broker', isLate: false },
       strike: async () => {
         await broker.kill()
         await broker.restart()
       },
     },
     {
-      ...{ name: 'redis', at: 'indexed' },
+      ...{ name: 'redis', isLate: true },
       strike: async () => {
         await redis.kill()
         await redis.restart()
       },
     },
     {
-      ...{ name: 'second controller', at: 'trained' },
+      ...{ name: 'second controller', isLate: false },
       strike: () => {
         target.role('controller', 'second-controller')
         return Promise.resolve()
@@ -157,7 +157,7 @@ function blowsOf(target: Deployment, { broker, redis }: DailyPlan): Blow[] {
   ]
 }
 
-/** Generation ids begin with `full-<day>`. Each candidate is struck once. */
+/** Generation ids begin with `full-<day>`. The candidates are struck in their order, each once. */
 async function followLive(onEnd: OnEnd, { kafka, topics }: Deployment, blows: readonly Blow[]) {
   const generations: string[] = []
   const candidates: string[] = []
@@ -165,13 +165,11 @@ async function followLive(onEnd: OnEnd, { kafka, topics }: Deployment, blows: re
   const striking: Promise<void>[] = []
   const onDocument = ({ live, candidate, states }: ControlDocument): void => {
     if (live !== null && !generations.includes(live)) generations.push(live)
-    if (candidate === null || candidates.includes(candidate)) return
-    const blow = blows[candidates.length % Math.max(1, blows.length)]
-    const isDue = blow === undefined || blow.at === 'trained' || states[candidate] !== 'trained'
-    if (!isDue) return
+    const blow = blows[candidates.length]
+    if (blow === undefined || candidate === null || candidates.includes(candidate)) return
+    if (blow.isLate && states[candidate] === 'trained') return
     candidates.push(candidate)
-    if (blow === undefined) return
-    counts[blow.name] = (counts[blow.name] ?? 0) + 1
+    counts[blow.name] = 1
     striking.push(blow.strike())
   }
   const watch = await watchControl(kafka, topics.control, silentLog, onDocument)

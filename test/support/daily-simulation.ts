@@ -28,20 +28,17 @@ export interface SimulatedDay {
   readonly catalogue: readonly CatalogueChange[]
 }
 
-/** Events in order of time, by day, each click joined with its page. What is learnt is ranked with at the end of each window. */
-export function* simulatedDays(
-  events: Iterable<SourceEvent>,
-  windowMs = 3_600_000,
-): Generator<SimulatedDay> {
+/** Events in order of time, by day, each click joined with its page; windows of an hour. */
+export function* simulatedDays(events: Iterable<SourceEvent>): Generator<SimulatedDay> {
   let open: DayUnderWay | null = null
   for (const event of events) {
     const start = Math.floor(event.eventTimeMs / dayMs) * dayMs
     // Entries of the catalogue that are older than the first event belong to the first day.
     if (open !== null && start > open.startMs && event.kind !== 'item') {
       yield open.close()
-      open = new DayUnderWay(start, open, windowMs)
+      open = new DayUnderWay(start, open)
     }
-    open ??= event.kind === 'item' ? null : new DayUnderWay(start, null, windowMs)
+    open ??= event.kind === 'item' ? null : new DayUnderWay(start, null)
     if (open === null) first.push(event)
     else open.add(event)
   }
@@ -55,13 +52,11 @@ class DayUnderWay {
   readonly #pages: Map<string, Impression>
   readonly #catalogue: Map<string, CatalogueChange>
   #examples: Example[] = []
-  #windows = new Map<number, { changes: CatalogueChange[]; examples: Example[] }>()
+  #hours = new Map<number, { changes: CatalogueChange[]; examples: Example[] }>()
   readonly #offsets: { examples: number; items: number }
-  readonly #windowMs: number
 
-  constructor(startMs: number, before: DayUnderWay | null, windowMs: number) {
+  constructor(startMs: number, before: DayUnderWay | null) {
     this.startMs = startMs
-    this.#windowMs = windowMs
     this.#pages = before === null ? new Map() : before.#pages
     this.#catalogue = before === null ? new Map() : before.#catalogue
     this.#offsets = before === null ? { examples: 0, items: 0 } : before.#offsets
@@ -73,28 +68,28 @@ class DayUnderWay {
     else if (event.kind === 'click') {
       const example = toExample(this.#pages.get(event.requestId)!, event)
       this.#examples.push(example)
-      this.#windowAt(event.eventTimeMs).examples.push(example)
+      this.#hourOf(event.eventTimeMs).examples.push(example)
     } else {
       const change = { itemId: event.itemId, item: event.item }
       this.#catalogue.set(event.itemId, change)
-      this.#windowAt(event.eventTimeMs).changes.push(change)
+      this.#hourOf(event.eventTimeMs).changes.push(change)
     }
   }
 
   close(): SimulatedDay {
-    const windows = [...this.#windows].sort(([a], [b]) => a - b)
+    const hours = [...this.#hours].sort(([a], [b]) => a - b)
     return {
       day: new Date(this.startMs).toISOString().slice(0, 10),
       examples: this.#examples,
-      windows: windows.map(([, { changes, examples }]) => this.#windowOf(changes, examples)),
+      windows: hours.map(([, { changes, examples }]) => this.#windowOf(changes, examples)),
       catalogue: [...this.#catalogue.values()],
     }
   }
 
-  #windowAt(timeMs: number) {
-    const number = Math.max(0, Math.floor((timeMs - this.startMs) / this.#windowMs))
-    const found = this.#windows.get(number) ?? { changes: [], examples: [] }
-    this.#windows.set(number, found)
+  #hourOf(timeMs: number) {
+    const hour = Math.max(0, Math.floor((timeMs - this.startMs) / 3_600_000))
+    const found = this.#hours.get(hour) ?? { changes: [], examples: [] }
+    this.#hours.set(hour, found)
     return found
   }
 

@@ -106,7 +106,7 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
   const { target } = system
   asking.start(system)
   const control = await followControl(onEnd, system)
-  const bootstrap = control.current.live
+  const first = control.current.live!
   const probe = await RecallProbe.start({ ...target, log: silentLog }, () => control.current.live)
   onEnd(() => probe.stop())
   const visible = watchVisible(onEnd, system, () => asking.nowMs())
@@ -114,7 +114,7 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
   plan.onProgress('the day is over: starting the compactor')
   const compactor = target.role('compactor')
   await compactor.waitForLog(({ msg }) => typeof msg === 'string')
-  await control.until(({ live }) => live !== bootstrap, switchWithinMs)
+  await control.until(({ live }) => live !== first, switchWithinMs)
   const next = control.current.live!
   const switchedAtMs = control.changedAtMs - asking.startedMs
   plan.onProgress(`switched to ${next} after ${Math.round(switchedAtMs)} ms`)
@@ -122,23 +122,24 @@ export async function switchRun(onEnd: OnEnd, plan: SwitchPlan): Promise<SwitchR
   plan.onProgress('rolling back')
   const { code, stdout, stderr } = await target.run('rollback')
   if (code !== 0) throw new Error(`freshet rollback ended with ${code}: ${stdout}${stderr}`)
-  await control.until(({ live }) => live === bootstrap, rollbackWithinMs)
+  await control.until(({ live }) => live === first, rollbackWithinMs)
   const rolledBackAtMs = control.changedAtMs - asking.startedMs
   await sleep(watchRollbackMs)
   const questions = await asking.stop()
   return {
     ...{ questions, switchedAtMs, replies: probe.counts, visible: visible.seconds },
     switched: turnAt(questions, switchedAtMs, rolledBackAtMs, next),
-    rolledBack: turnAt(questions, rolledBackAtMs, Infinity, bootstrap!),
+    rolledBack: turnAt(questions, rolledBackAtMs, Infinity, first),
   }
 }
 
 function historyOf(plan: SwitchPlan, untilMs: number): SourceEvent[] {
   const { seed, eventsPerSecond, historyMs } = plan
+  if (historyMs === 0) return []
   const generator = createGenerator({ seed, eventsPerSecond })
   const events = [...generator.events({ fromMs: untilMs - historyMs, untilMs })]
   // Clicks of its last pages come later, as if they had not been made.
-  return historyMs === 0 ? [] : events.filter(({ eventTimeMs }) => eventTimeMs < untilMs)
+  return events.filter(({ eventTimeMs }) => eventTimeMs < untilMs)
 }
 
 /** The first generation, which has learnt these events as those of the day before. */

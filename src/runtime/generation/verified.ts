@@ -82,9 +82,7 @@ const arrays = { F32: Float32Array, F64: Float64Array, U32: Uint32Array } as con
 function problemOf({ shape, dtype }: ExpectedTensor, tensor: Tensor | undefined): string | null {
   if (tensor === undefined) return 'is missing'
   const { data } = tensor
-  if (!(data instanceof arrays[dtype])) {
-    return `is not ${dtype}`
-  }
+  if (!(data instanceof arrays[dtype])) return `is not ${dtype}`
   if (tensor.shape.join() !== shape.join()) {
     return `is ${tensor.shape.join(' x ')}, the model needs ${shape.join(' x ')}`
   }
