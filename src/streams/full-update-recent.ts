@@ -1,27 +1,20 @@
+import { Chains } from '../model/chains.ts'
 import { grown } from '../model/typed-arrays.ts'
 import type { RecentState } from './full-update-types.ts'
 import { recentClicksMax } from './learner-recent.ts'
 
 /**
- * The last distinct items that each user clicked, newest first, from examples in any order: by event time, of equal ones the one that came last. Lists
- * are chains of nodes in typed arrays.
+ * The last distinct items that each user clicked, newest first, from examples in any order: by event time, of equal ones the one that came last.
  */
 export class FullUpdateRecent {
-  /** [user] first node, 0 for none */
-  #heads = new Uint32Array(16)
+  readonly #lists = new Chains()
   /** [node] */
   #items = new Uint32Array(16)
   /** [node] event time */
   #timesMs = new Float64Array(16)
-  /** [node] */
-  #next = new Uint32Array(16)
-  #nodeCount = 1
-  /** Chain of nodes to be used again. */
-  #free = 0
 
   /** @param state of users and items whose slots are their numbers + 1 */
   constructor({ counts, items, timesMs }: RecentState) {
-    this.#heads = grown(this.#heads, counts.length + 1)
     let end = 0
     counts.forEach((count, user) => {
       end += count
@@ -32,27 +25,26 @@ export class FullUpdateRecent {
   }
 
   add(user: number, item: number, timeMs: number): void {
-    this.#heads = grown(this.#heads, user + 1)
     let before = 0
     let length = 0
-    let node = this.#heads[user]!
-    for (; node !== 0 && this.#timesMs[node]! > timeMs; node = this.#next[node]!) {
+    let node = this.#lists.first(user)
+    for (; node !== 0 && this.#timesMs[node]! > timeMs; node = this.#lists.after(node)) {
       if (this.#items[node] === item || ++length === recentClicksMax) return
       before = node
     }
     const added = this.#insert(user, before, item, timeMs)
-    this.#dropAfter(added, item, length + 1)
+    this.#dropAfter(user, added, item, length + 1)
   }
 
   /** Of these slots, numbered by their order; items that are not among them are left out. */
   state(userSlots: readonly number[], itemSlots: readonly number[]): RecentState {
     const numbers = new Map(itemSlots.map((slot, number) => [slot, number]))
     const counts = new Uint32Array(userSlots.length)
-    const items = new Uint32Array(this.#nodeCount)
-    const timesMs = new Float64Array(this.#nodeCount)
+    const items = new Uint32Array(this.#lists.nodeCount)
+    const timesMs = new Float64Array(this.#lists.nodeCount)
     let total = 0
     userSlots.forEach((user, i) => {
-      for (let node = this.#heads[user] ?? 0; node !== 0; node = this.#next[node]!) {
+      for (let node = this.#lists.first(user); node !== 0; node = this.#lists.after(node)) {
         const number = numbers.get(this.#items[node]!)
         if (number === undefined) continue
         counts[i]!++
@@ -64,13 +56,11 @@ export class FullUpdateRecent {
   }
 
   /** The rest of the list loses the item's older click, or else what is too much. */
-  #dropAfter(node: number, item: number, length: number): void {
+  #dropAfter(user: number, node: number, item: number, length: number): void {
     let before = node
-    for (let next = this.#next[before]!; next !== 0; next = this.#next[before]!) {
+    for (let next = this.#lists.after(before); next !== 0; next = this.#lists.after(before)) {
       if (this.#items[next] === item || length === recentClicksMax) {
-        this.#next[before] = this.#next[next]!
-        this.#next[next] = this.#free
-        this.#free = next
+        this.#lists.remove(user, before)
         return
       }
       length++
@@ -79,29 +69,12 @@ export class FullUpdateRecent {
   }
 
   #insert(user: number, before: number, item: number, timeMs: number): number {
-    const node = this.#newNode()
+    const node = this.#lists.insert(user, before)
+    this.#items = grown(this.#items, node + 1)
+    this.#timesMs = grown(this.#timesMs, node + 1)
     this.#items[node] = item
     this.#timesMs[node] = timeMs
-    if (before === 0) {
-      this.#next[node] = this.#heads[user]!
-      this.#heads[user] = node
-    } else {
-      this.#next[node] = this.#next[before]!
-      this.#next[before] = node
-    }
     return node
-  }
-
-  #newNode(): number {
-    const node = this.#free
-    if (node !== 0) {
-      this.#free = this.#next[node]!
-      return node
-    }
-    this.#items = grown(this.#items, this.#nodeCount + 1)
-    this.#timesMs = grown(this.#timesMs, this.#nodeCount + 1)
-    this.#next = grown(this.#next, this.#nodeCount + 1)
-    return this.#nodeCount++
   }
 }
 

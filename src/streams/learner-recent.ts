@@ -1,3 +1,4 @@
+import { Chains } from '../model/chains.ts'
 import { IdTable } from '../model/id-table.ts'
 import { grown } from '../model/typed-arrays.ts'
 
@@ -5,7 +6,7 @@ import { grown } from '../model/typed-arrays.ts'
 export const recentClicksMax = 50
 
 /**
- * The last distinct items each user clicked. Lists are chains of nodes in typed arrays, and each item id is kept once, however many
+ * The last distinct items each user clicked. Each item id is kept once, however many
  * users clicked it.
  */
 export class RecentClicks {
@@ -14,24 +15,19 @@ export class RecentClicks {
   #uses = new Uint32Array(16)
   /** [name] */
   #ids: string[] = []
-  /** [user] first node, 0 for none */
-  #heads = new Uint32Array(16)
+  readonly #lists = new Chains()
   /** [node] */
   #name = new Uint32Array(16)
-  #next = new Uint32Array(16)
-  #nodeCount = 1
-  /** Chain of nodes to be used again. */
-  #free = 0
 
   /** Puts an item in front of a user's list. */
   push(user: number, itemId: string): void {
-    this.#heads = grown(this.#heads, user + 1)
+    const lists = this.#lists
     const name = this.#nameOf(itemId)
     // Counted first: the node that is taken out below may be the only other one with this name.
     this.#uses[name]!++
     let before = 0
     let length = 0
-    for (let node = this.#heads[user]!; node !== 0; node = this.#next[node]!) {
+    for (let node = lists.first(user); node !== 0; node = lists.after(node)) {
       const isLast = this.#name[node] === name || ++length === recentClicksMax
       if (!isLast) {
         before = node
@@ -41,46 +37,33 @@ export class RecentClicks {
       this.#unlink(user, before, node)
       break
     }
-    const node = this.#newNode()
+    const node = lists.insert(user, 0)
+    this.#name = grown(this.#name, node + 1)
     this.#name[node] = name
-    this.#next[node] = this.#heads[user]!
-    this.#heads[user] = node
   }
 
   /** Newest first. */
   list(user: number): string[] {
     const items: string[] = []
-    for (let node = this.#heads[user] ?? 0; node !== 0; node = this.#next[node]!) {
+    for (let node = this.#lists.first(user); node !== 0; node = this.#lists.after(node)) {
       items.push(this.#ids[this.#name[node]!]!)
     }
     return items
   }
 
   clear(user: number): void {
-    while ((this.#heads[user] ?? 0) !== 0) this.#unlink(user, 0, this.#heads[user]!)
+    const lists = this.#lists
+    for (let node = lists.first(user); node !== 0; node = lists.first(user)) {
+      this.#unlink(user, 0, node)
+    }
   }
 
   #unlink(user: number, before: number, node: number): void {
-    const after = this.#next[node]!
-    if (before === 0) this.#heads[user] = after
-    else this.#next[before] = after
-    this.#next[node] = this.#free
-    this.#free = node
+    this.#lists.remove(user, before)
     const name = this.#name[node]!
     if (--this.#uses[name]! > 0) return
     this.#names.release(name)
     this.#ids[name] = ''
-  }
-
-  #newNode(): number {
-    const node = this.#free
-    if (node !== 0) {
-      this.#free = this.#next[node]!
-      return node
-    }
-    this.#name = grown(this.#name, this.#nodeCount + 1)
-    this.#next = grown(this.#next, this.#nodeCount + 1)
-    return this.#nodeCount++
   }
 
   #nameOf(itemId: string): number {
