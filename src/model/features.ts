@@ -20,23 +20,33 @@ export function encodeFeatures(
   out: Float32Array,
   offset: number,
 ): number {
+  const unusable = encodePlain(tower, features, out, offset)
+  let at = offset
+  for (const spec of tower.features) {
+    if (spec.kind === 'categorical') {
+      const values = features.categorical.get(spec.name) ?? []
+      addEmbeddings(values, spec.buckets, parameters.embeddings[spec.name]!, out, at, spec.dim)
+    }
+    at += spec.kind === 'numeric' ? 2 : spec.dim
+  }
+  return unusable
+}
+
+/** The same with zeros for categorical features: what does not depend on parameters. */
+export function encodePlain(
+  tower: TowerSpec,
+  features: Features,
+  out: Float32Array,
+  offset: number,
+): number {
   let unusable = 0
   let at = offset
   for (const spec of tower.features) {
     switch (spec.kind) {
-      case 'categorical': {
-        const values = features.categorical.get(spec.name)
-        encodeCategorical(
-          values ?? [],
-          spec.buckets,
-          parameters.embeddings[spec.name]!,
-          out,
-          at,
-          spec.dim,
-        )
+      case 'categorical':
+        out.fill(0, at, at + spec.dim)
         at += spec.dim
         break
-      }
       case 'numeric': {
         const raw = features.numeric.get(spec.name)
         const value = spec.transform === 'log1p' && raw !== undefined ? Math.log1p(raw) : raw
@@ -60,7 +70,7 @@ export function encodeFeatures(
   return unusable
 }
 
-function encodeCategorical(
+function addEmbeddings(
   values: readonly string[],
   buckets: number,
   embeddings: Float32Array,
@@ -68,7 +78,6 @@ function encodeCategorical(
   at: number,
   dim: number,
 ): void {
-  out.fill(0, at, at + dim)
   for (const value of values) {
     const row = (fnv1a(value) % buckets) * dim
     for (let i = 0; i < dim; i++) out[at + i]! += embeddings[row + i]! / values.length

@@ -18,12 +18,14 @@ export function hash32(text: string, seed = 0x811c9dc5): number {
 /** FNV-1a, 32 bit, over the UTF-8 bytes of `text`: the bucket hash of categorical values. */
 export function fnv1a(text: string): number {
   let h = 0x811c9dc5 | 0
-  for (const character of text) {
-    const point = character.codePointAt(0)!
+  for (let i = 0; i < text.length; i++) {
+    const point = text.codePointAt(i)!
     if (point < 0x80) {
       h = Math.imul(h ^ point, 0x01000193)
       continue
     }
+    // A surrogate pair is one point.
+    if (point > 0xffff) i++
     let shift = point < 0x800 ? 6 : point < 0x10000 ? 12 : 18
     const lead = shift === 6 ? 0xc0 : shift === 12 ? 0xe0 : 0xf0
     h = Math.imul(h ^ (lead | (point >> shift)), 0x01000193)

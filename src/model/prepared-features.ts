@@ -1,51 +1,83 @@
-import { encodeFeatures } from './features.ts'
-import { fnv1a } from './hash.ts'
 import type { Features } from '../records/types.ts'
+import { encodePlain } from './features.ts'
+import { fnv1a } from './hash.ts'
+import { RowSums } from './row-sums.ts'
 import type { TowerParameters, TowerSpec } from './spec.ts'
+import { featureWidth } from './spec.ts'
+import { grown } from './typed-arrays.ts'
 
-/** Features with everything done that does not depend on what trains. */
-export interface PreparedFeatures {
-  /** Buckets of the values of each categorical feature, in the order of the spec. */
-  readonly buckets: readonly Int32Array[]
-  /** [F] encoded, with zeros where the embeddings go */
-  readonly floats: Float32Array
+/** A categorical feature, and where its embedding goes. */
+interface Embedded {
+  readonly name: string
+  readonly buckets: number
+  readonly at: number
+  readonly dim: number
 }
 
-export function prepareFeatures(
-  tower: TowerSpec,
-  parameters: TowerParameters,
-  features: Features,
-  width: number,
-): PreparedFeatures {
-  const floats = new Float32Array(width)
-  encodeFeatures(tower, parameters, features, floats, 0)
-  const buckets: Int32Array[] = []
-  forCategorical(tower, (name, count, at, dim) => {
-    floats.fill(0, at, at + dim)
-    const values = features.categorical.get(name) ?? []
-    buckets.push(Int32Array.from(values, (value) => fnv1a(value) % count))
-  })
-  return { buckets, floats }
-}
+/** Features of many users or items with everything done that does not depend on what trains, numbered from 0 as they are added. */
+export class PreparedFeatures {
+  readonly width: number
+  readonly embedded: readonly Embedded[]
+  /** Buckets of the values of each categorical feature: those of feature k of entry n lie from `ends[k + n K - 1]` to `ends[k + n K]`, K features each. */
+  buckets = new Uint32Array(64)
+  ends = new Uint32Array(16)
+  readonly #tower: TowerSpec
+  #count = 0
+  /** [n x F] encoded, with zeros where the embeddings go */
+  #floats = new Float32Array(64)
 
-/** Writes the F encoded features to `out`, with the embeddings as they are now. */
-export function writePrepared(
-  tower: TowerSpec,
-  parameters: TowerParameters,
-  { buckets, floats }: PreparedFeatures,
-  out: Float32Array,
-  offset: number,
-): void {
-  out.set(floats, offset)
-  let feature = 0
-  forCategorical(tower, (name, _count, at, dim) => {
-    const table = parameters.embeddings[name]!
-    const rows = buckets[feature++]!
-    const share = 1 / rows.length
-    for (const row of rows) {
-      for (let i = 0; i < dim; i++) out[offset + at + i]! += share * table[row * dim + i]!
+  constructor(tower: TowerSpec) {
+    this.#tower = tower
+    this.width = featureWidth(tower)
+    this.embedded = embeddedOf(tower)
+  }
+
+  /** Forgets all, keeps the memory. */
+  clear(): void {
+    this.#count = 0
+  }
+
+  /** @returns its number */
+  add(features: Features): number {
+    const number = this.#count++
+    const { width, embedded } = this
+    this.#floats = grown(this.#floats, this.#count * width)
+    encodePlain(this.#tower, features, this.#floats, number * width)
+    this.ends = grown(this.ends, this.#count * embedded.length)
+    embedded.forEach(({ name, buckets }, k) => {
+      const place = number * embedded.length + k
+      let end = this.startOf(place)
+      for (const value of features.categorical.get(name) ?? []) {
+        this.buckets = grown(this.buckets, end + 1)
+        this.buckets[end++] = fnv1a(value) % buckets
+      }
+      this.ends[place] = end
+    })
+    return number
+  }
+
+  /** Where the buckets of a feature of an entry begin. */
+  startOf(place: number): number {
+    return place === 0 ? 0 : this.ends[place - 1]!
+  }
+
+  /** Writes the F encoded features of an entry to `out`, with the embeddings as they are now. */
+  write(parameters: TowerParameters, number: number, out: Float32Array, offset: number): void {
+    const { width, embedded, buckets } = this
+    const from = number * width
+    for (let i = 0; i < width; i++) out[offset + i] = this.#floats[from + i]!
+    for (let k = 0; k < embedded.length; k++) {
+      const { name, at, dim } = embedded[k]!
+      const table = parameters.embeddings[name]!
+      const place = number * embedded.length + k
+      const [start, end] = [this.startOf(place), this.ends[place]!]
+      const share = 1 / (end - start)
+      for (let b = start; b < end; b++) {
+        const row = buckets[b]! * dim
+        for (let i = 0; i < dim; i++) out[offset + at + i]! += share * table[row + i]!
+      }
     }
-  })
+  }
 }
 
 /**
@@ -53,44 +85,44 @@ export function writePrepared(
  * `apply` hands them over row by row, in the order in which they came.
  */
 export class EmbeddingGradients {
-  readonly #tower: TowerSpec
-  /** By name of the feature. */
-  readonly #sums = new Map<string, Map<number, Float32Array>>()
+  readonly #embedded: readonly Embedded[]
+  readonly #sums: readonly RowSums[]
 
   constructor(tower: TowerSpec) {
-    this.#tower = tower
+    this.#embedded = embeddedOf(tower)
+    this.#sums = this.#embedded.map(({ dim }) => new RowSums(dim))
   }
 
-  /** @param gradients by the F encoded features, from `offset` on */
-  add({ buckets }: PreparedFeatures, gradients: Float32Array, offset: number): void {
-    let feature = 0
-    forCategorical(this.#tower, (name, _count, at, dim) => {
-      const rows = buckets[feature++]!
-      const sums = this.#sums.get(name) ?? new Map<number, Float32Array>()
-      this.#sums.set(name, sums)
-      for (const row of rows) {
-        const sum = sums.get(row) ?? new Float32Array(dim)
-        sums.set(row, sum)
-        for (let i = 0; i < dim; i++) sum[i]! += gradients[offset + at + i]! / rows.length
-      }
-    })
-  }
-
-  apply(update: (name: string, row: number, gradient: Float32Array) => void): void {
-    for (const [name, sums] of this.#sums) {
-      for (const [row, gradient] of sums) update(name, row, gradient)
-      sums.clear()
+  /** @param gradients by the F encoded features of entry `number`, from `offset` on */
+  add(prepared: PreparedFeatures, number: number, gradients: Float32Array, offset: number): void {
+    for (let k = 0; k < this.#embedded.length; k++) {
+      const place = number * this.#embedded.length + k
+      const [start, end] = [prepared.startOf(place), prepared.ends[place]!]
+      const share = 1 / (end - start)
+      const at = offset + this.#embedded[k]!.at
+      for (let b = start; b < end; b++)
+        this.#sums[k]!.add(prepared.buckets[b]!, gradients, at, share)
     }
+  }
+
+  /** Forgets them as well. @param update of a row by `dim` floats of `gradients` from `at` on */
+  apply(
+    update: (name: string, row: number, gradients: Float32Array, at: number, dim: number) => void,
+  ): void {
+    this.#embedded.forEach(({ name, dim }, k) => {
+      this.#sums[k]!.take((row, gradients, at) => update(name, row, gradients, at, dim))
+    })
   }
 }
 
-function forCategorical(
-  tower: TowerSpec,
-  each: (name: string, buckets: number, at: number, dim: number) => void,
-): void {
+function embeddedOf(tower: TowerSpec): Embedded[] {
+  const embedded: Embedded[] = []
   let at = 0
   for (const spec of tower.features) {
-    if (spec.kind === 'categorical') each(spec.name, spec.buckets, at, spec.dim)
+    if (spec.kind === 'categorical') {
+      embedded.push({ name: spec.name, buckets: spec.buckets, at, dim: spec.dim })
+    }
     at += spec.kind === 'numeric' ? 2 : spec.dim
   }
+  return embedded
 }

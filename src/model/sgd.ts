@@ -1,5 +1,5 @@
 import type { EmbeddingTable } from './embedding-table.ts'
-import { grown } from './typed-arrays.ts'
+import { RowSums } from './row-sums.ts'
 
 export interface SgdOptions {
   readonly optimizer: 'sgd' | 'adagrad'
@@ -10,35 +10,17 @@ export interface SgdOptions {
   readonly rowNormMax: number
 }
 
-/**
- * The gradients of one batch, summed by row, so that each row gets one update however often it occurs. The order of rows and of
- * sums is the order of `add`, which makes the result a function of the batch alone.
- */
+/** The gradients of one batch, summed by row, so that each row gets one update however often it occurs. */
 export class RowGradients {
-  readonly #dim: number
-  /** [slot] 1 + place among the rows of this batch, 0 for none. */
-  #places = new Int32Array(16)
-  #slots: number[] = []
-  #sums: Float32Array<ArrayBuffer>
+  readonly #sums: RowSums
 
   constructor(dim: number) {
-    this.#dim = dim
-    this.#sums = new Float32Array(64 * dim)
+    this.#sums = new RowSums(dim)
   }
 
   /** Adds one gradient, d floats of `gradients` from `at` on. */
   add(slot: number, gradients: Float32Array, at: number): void {
-    const dim = this.#dim
-    if (slot >= this.#places.length) this.#places = grown(this.#places, slot + 1)
-    let place = this.#places[slot]!
-    if (place === 0) {
-      place = this.#slots.push(slot)
-      this.#places[slot] = place
-      this.#sums = grown(this.#sums, place * dim)
-      this.#sums.fill(0, (place - 1) * dim, place * dim)
-    }
-    const start = (place - 1) * dim
-    for (let i = 0; i < dim; i++) this.#sums[start + i]! += gradients[at + i]!
+    this.#sums.add(slot, gradients, at, 1)
   }
 
   /**
@@ -47,12 +29,10 @@ export class RowGradients {
    */
   apply(table: EmbeddingTable, options: SgdOptions): number {
     let quarantined = 0
-    this.#slots.forEach((slot, place) => {
-      this.#places[slot] = 0
-      if (updateRow(table, slot, this.#sums, place * this.#dim, options)) table.markDirty(slot)
+    this.#sums.take((slot, sums, at) => {
+      if (updateRow(table, slot, sums, at, options)) table.markDirty(slot)
       else quarantined++
     })
-    this.#slots = []
     return quarantined
   }
 }

@@ -2,8 +2,7 @@ import { hash32, mix32, Random } from '../model/hash.ts'
 import type { FullStepInput } from '../model/engine.ts'
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { StreamingFrequency } from '../model/frequency.ts'
-import { prepareFeatures, writePrepared } from '../model/prepared-features.ts'
-import type { PreparedFeatures } from '../model/prepared-features.ts'
+import { PreparedFeatures } from '../model/prepared-features.ts'
 import type { DenseParameters, ModelSpec } from '../model/spec.ts'
 import { featureWidth } from '../model/spec.ts'
 import { grown } from '../model/typed-arrays.ts'
@@ -39,7 +38,8 @@ export class FullUpdateBatch implements FullStepInput {
   /** [B] and [N] slots of the ids themselves */
   readonly userIdSlots: Int32Array
   readonly itemSlots: Int32Array
-  readonly userPrepared: PreparedFeatures[] = []
+  /** Entry b is example b's. */
+  readonly userPrepared: PreparedFeatures
   readonly #counts: Int32Array
   /** [slot] 1 + place among the candidates, 0 for none */
   #places = new Int32Array(16)
@@ -63,6 +63,7 @@ export class FullUpdateBatch implements FullStepInput {
     this.userIdSlots = new Int32Array(batch)
     this.itemSlots = new Int32Array(itemsMax)
     this.itemRowSlots = new Int32Array(itemsMax)
+    this.userPrepared = new PreparedFeatures(model.user)
     this.#counts = new Int32Array(itemsMax)
   }
 
@@ -90,8 +91,9 @@ export class FullUpdateBatch implements FullStepInput {
     dense: DenseParameters,
     random: Random,
   ): void {
-    const { dim, user } = this.#model
-    const width = featureWidth(user)
+    const { dim } = this.#model
+    const prepared = this.userPrepared
+    prepared.clear()
     examples.forEach((example, b) => {
       const { userId, eventTimeMs, weight, features } = example
       let slot = users.find(userId)
@@ -102,9 +104,7 @@ export class FullUpdateBatch implements FullStepInput {
       this.userSlots[b] = row
       this.weights[b] = weight
       users.copyRow(row, this.userRows, b * dim)
-      const prepared = prepareFeatures(user, dense.user, features, width)
-      this.userPrepared[b] = prepared
-      writePrepared(user, dense.user, prepared, this.userFeatures, b * width)
+      prepared.write(dense.user, prepared.add(features), this.userFeatures, b * prepared.width)
     })
   }
 
@@ -133,9 +133,8 @@ export class FullUpdateBatch implements FullStepInput {
   }
 
   #writeItems(items: FullUpdateItems, dense: DenseParameters, random: Random): void {
-    const { dim, item } = this.#model
-    const width = featureWidth(item)
-    const { frequency, table } = items
+    const { dim } = this.#model
+    const { frequency, table, prepared } = items
     const perItem = this.#options.negatives / Math.max(1, items.size)
     for (let n = 0; n < this.items; n++) {
       const slot = this.itemSlots[n]!
@@ -144,7 +143,7 @@ export class FullUpdateBatch implements FullStepInput {
       const row = isDropped ? 0 : items.rowOf(slot)
       this.itemRowSlots[n] = row
       table.copyRow(row, this.itemRows, n * dim)
-      writePrepared(item, dense.item, items.prepared(slot), this.itemFeatures, n * width)
+      prepared.write(dense.item, items.preparedOf(slot), this.itemFeatures, n * prepared.width)
       this.itemBias[n] = Math.log(this.#counts[n]! / this.#expected(frequency, slot, perItem))
     }
     for (let b = 0; b < this.batch; b++) {

@@ -1,10 +1,8 @@
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import { StreamingFrequency } from '../model/frequency.ts'
 import type { Random } from '../model/hash.ts'
-import { prepareFeatures } from '../model/prepared-features.ts'
-import type { PreparedFeatures } from '../model/prepared-features.ts'
-import type { DenseParameters, ModelSpec } from '../model/spec.ts'
-import { featureWidth } from '../model/spec.ts'
+import { PreparedFeatures } from '../model/prepared-features.ts'
+import type { TowerSpec } from '../model/spec.ts'
 import { noFeatures } from '../records/types.ts'
 import type { FrequencyState } from './full-update-types.ts'
 import type { CatalogueChange } from './learner-types.ts'
@@ -16,26 +14,24 @@ import type { CatalogueChange } from './learner-types.ts'
 export class FullUpdateItems {
   readonly table: EmbeddingTable
   readonly frequency: StreamingFrequency
-  readonly #prepared: PreparedFeatures[] = []
-  readonly #none: PreparedFeatures
+  readonly prepared: PreparedFeatures
+  /** [slot] number of its features; 0: none are known */
+  readonly #preparedOf: number[] = []
   /** Slots that can be drawn. */
   readonly #known: number[] = []
   readonly #withdrawn = new Set<string>()
   readonly #inCatalogue = new Set<number>()
 
   constructor(
-    model: ModelSpec,
-    dense: DenseParameters,
+    tower: TowerSpec,
     table: EmbeddingTable,
     frequency: StreamingFrequency,
     catalogue: readonly CatalogueChange[],
   ) {
     this.table = table
     this.frequency = frequency
-    const width = featureWidth(model.item)
-    const prepare = (features: typeof noFeatures) =>
-      prepareFeatures(model.item, dense.item, features, width)
-    this.#none = prepare(noFeatures)
+    this.prepared = new PreparedFeatures(tower)
+    this.prepared.add(noFeatures)
     for (const { itemId, item } of catalogue) {
       let slot = table.find(itemId)
       if (item === null) {
@@ -44,7 +40,7 @@ export class FullUpdateItems {
       }
       if (slot === 0) slot = table.insert(itemId, 0)
       this.#inCatalogue.add(slot)
-      this.#prepared[slot] = prepare(item.features)
+      this.#preparedOf[slot] = this.prepared.add(item.features)
     }
     for (let slot = 1; slot < table.slotCount; slot++) {
       if (!this.#withdrawn.has(table.idOf(slot))) this.#known.push(slot)
@@ -77,8 +73,9 @@ export class FullUpdateItems {
     return this.table.timesMs[slot] === 0 ? 0 : slot
   }
 
-  prepared(slot: number): PreparedFeatures {
-    return this.#prepared[slot] ?? this.#none
+  /** Number of the slot's features among `prepared`. */
+  preparedOf(slot: number): number {
+    return this.#preparedOf[slot] ?? 0
   }
 
   /** What stays: neither withdrawn, nor out of the catalogue and not clicked since `beforeMs`. Unclicked items get row 0 as it is now. */

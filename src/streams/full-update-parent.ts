@@ -1,7 +1,6 @@
 import type { FullStepOutput, TensorEngine, TensorModel } from '../model/engine.ts'
 import { aucOf } from '../model/gate.ts'
 import type { Gate } from '../model/gate.ts'
-import { writePrepared } from '../model/prepared-features.ts'
 import { featureWidth } from '../model/spec.ts'
 import type { FullUpdateBatch } from './full-update-batch.ts'
 import type { FullUpdateItems } from './full-update-items.ts'
@@ -35,18 +34,16 @@ export class FullUpdateParent {
   ): Promise<void> {
     const { model, dense, users } = this.#state
     this.#model ??= await this.#engine.open(model, dense)
-    const width = featureWidth(model.user)
+    const { userPrepared } = batch
     for (let b = 0; b < batch.batch; b++) {
       this.#copyRow(users, batch.userSlots[b]!, b)
-      const prepared = batch.userPrepared[b]!
-      writePrepared(model.user, dense.user, prepared, this.#userFeatures, b * width)
+      userPrepared.write(dense.user, b, this.#userFeatures, b * userPrepared.width)
     }
     const vectors = await this.#model.vectors('user', this.#rows, this.#userFeatures, batch.batch)
-    const itemWidth = featureWidth(model.item)
     for (let n = 0; n < batch.items; n++) {
       this.#copyRow(this.#state.items, batch.itemRowSlots[n]!, n)
-      const prepared = items.prepared(batch.itemSlots[n]!)
-      writePrepared(model.item, dense.item, prepared, this.#itemFeatures, n * itemWidth)
+      const number = items.preparedOf(batch.itemSlots[n]!)
+      items.prepared.write(dense.item, number, this.#itemFeatures, n * items.prepared.width)
     }
     const others = await this.#model.vectors('item', this.#rows, this.#itemFeatures, batch.items)
     const before = await this.#model.scores(vectors, batch.batch, others, batch.items)

@@ -1,5 +1,4 @@
-import { Chains } from '../model/chains.ts'
-import { grown } from '../model/typed-arrays.ts'
+import { ShortLists } from '../model/short-lists.ts'
 import type { RecentState } from './full-update-types.ts'
 import { recentClicksMax } from './learner-recent.ts'
 
@@ -7,74 +6,62 @@ import { recentClicksMax } from './learner-recent.ts'
  * The last distinct items that each user clicked, newest first, from examples in any order: by event time, of equal ones the one that came last.
  */
 export class FullUpdateRecent {
-  readonly #lists = new Chains()
-  /** [node] */
-  #items = new Uint32Array(16)
-  /** [node] event time */
-  #timesMs = new Float64Array(16)
+  /** Items and event times. */
+  readonly #lists = new ShortLists(new Uint32Array(16), new Float64Array(16))
 
   /** @param state of users and items whose slots are their numbers + 1 */
   constructor({ counts, items, timesMs }: RecentState) {
-    let end = 0
+    let from = 0
     counts.forEach((count, user) => {
-      end += count
-      for (let at = end - 1; at >= end - count; at--) {
-        this.#insert(user + 1, 0, items[at]! + 1, timesMs[at]!)
+      for (let i = 0; i < count; i++) {
+        this.#write(user + 1, i, i, items[from + i]! + 1, timesMs[from + i]!)
       }
+      from += count
     })
   }
 
   add(user: number, item: number, timeMs: number): void {
-    let before = 0
-    let length = 0
-    let node = this.#lists.first(user)
-    for (; node !== 0 && this.#timesMs[node]! > timeMs; node = this.#lists.after(node)) {
-      if (this.#items[node] === item || ++length === recentClicksMax) return
-      before = node
+    const [items, timesMs] = this.#lists.columns
+    const start = this.#lists.start(user)
+    const length = this.#lists.length(user)
+    let at = 0
+    for (; at < length && timesMs[start + at]! > timeMs; at++) {
+      if (items[start + at] === item) return
     }
-    const added = this.#insert(user, before, item, timeMs)
-    this.#dropAfter(user, added, item, length + 1)
+    if (at === recentClicksMax) return
+    let end = at
+    // The item's older click is lost, or else the oldest of a full list.
+    while (end < length && items[start + end] !== item && end < recentClicksMax - 1) end++
+    this.#write(user, at, end, item, timeMs)
   }
 
   /** Of these slots, numbered by their order; items that are not among them are left out. */
   state(userSlots: readonly number[], itemSlots: readonly number[]): RecentState {
     const numbers = new Map(itemSlots.map((slot, number) => [slot, number]))
+    const [allItems, allTimesMs] = this.#lists.columns
     const counts = new Uint32Array(userSlots.length)
-    const items = new Uint32Array(this.#lists.nodeCount)
-    const timesMs = new Float64Array(this.#lists.nodeCount)
+    const most = userSlots.reduce((sum, user) => sum + this.#lists.length(user), 0)
+    const items = new Uint32Array(most)
+    const timesMs = new Float64Array(most)
     let total = 0
     userSlots.forEach((user, i) => {
-      for (let node = this.#lists.first(user); node !== 0; node = this.#lists.after(node)) {
-        const number = numbers.get(this.#items[node]!)
+      const start = this.#lists.start(user)
+      for (let at = start; at < start + this.#lists.length(user); at++) {
+        const number = numbers.get(allItems[at]!)
         if (number === undefined) continue
         counts[i]!++
         items[total] = number
-        timesMs[total++] = this.#timesMs[node]!
+        timesMs[total++] = allTimesMs[at]!
       }
     })
     return { counts, items: items.slice(0, total), timesMs: timesMs.slice(0, total) }
   }
 
-  /** The rest of the list loses the item's older click, or else what is too much. */
-  #dropAfter(user: number, node: number, item: number, length: number): void {
-    let before = node
-    for (let next = this.#lists.after(before); next !== 0; next = this.#lists.after(before)) {
-      if (this.#items[next] === item || length === recentClicksMax) {
-        this.#lists.remove(user, before)
-        return
-      }
-      length++
-      before = next
-    }
-  }
-
-  #insert(user: number, before: number, item: number, timeMs: number): number {
-    const node = this.#lists.insert(user, before)
-    this.#items = grown(this.#items, node + 1)
-    this.#timesMs = grown(this.#timesMs, node + 1)
-    this.#items[node] = item
-    this.#timesMs[node] = timeMs
-    return node
+  #write(user: number, at: number, end: number, item: number, timeMs: number): void {
+    const place = this.#lists.shift(user, at, end)
+    const [items, timesMs] = this.#lists.columns
+    items[place] = item
+    timesMs[place] = timeMs
   }
 }
 

@@ -3,10 +3,9 @@ import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { FullStepOutput, FullTensorModel, TensorEngine } from '../model/engine.ts'
 import { Gate } from '../model/gate.ts'
 import type { GateFigures, GateOptions } from '../model/gate.ts'
-import { EmbeddingGradients, writePrepared } from '../model/prepared-features.ts'
+import { EmbeddingGradients } from '../model/prepared-features.ts'
 import { RowGradients } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec, Side } from '../model/spec.ts'
-import { featureWidth } from '../model/spec.ts'
 import type { Example } from '../records/types.ts'
 import { FullUpdateBatch } from './full-update-batch.ts'
 import { copyDense, trainedTensors } from './full-update-dense.ts'
@@ -133,7 +132,7 @@ export class FullUpdate {
     this.#users = resume === undefined ? openTable(parent.users) : restoreTable(resume.users)
     const items = resume === undefined ? openTable(parent.items) : restoreTable(resume.items)
     const frequency = openFrequency(resume?.frequency ?? parent.frequency, options.frequencyRate)
-    this.#items = new FullUpdateItems(model, dense, items, frequency, catalogue)
+    this.#items = new FullUpdateItems(model.item, items, frequency, catalogue)
     this.#recent = new FullUpdateRecent(resume?.recent ?? parent.recent)
     this.#parent = new FullUpdateParent(parent, setup.engine, options.batch + options.negatives)
     this.#batch = new FullUpdateBatch(model, options)
@@ -275,53 +274,52 @@ export class FullUpdate {
     for (const [side, tensor] of trainedTensors(this.#model)) {
       const gradients = output.dense[side][tensor]
       // One bad example must not end a whole model.
-      if (!gradients.every(Number.isFinite)) continue
+      if (!allFinite(gradients, 0, gradients.length)) continue
       const moments = { first: this.#first[side][tensor], second: this.#second[side][tensor] }
       adam(this.#dense[side][tensor], gradients, moments, step, { learningRate })
     }
     this.#gatherEmbeddings(output)
     for (const side of sides) {
-      this.#embeddings[side].apply((name, row, gradient) => {
-        if (!gradient.every(Number.isFinite)) return
+      this.#embeddings[side].apply((name, row, gradients, at, dim) => {
+        if (!allFinite(gradients, at, dim)) return
         const table = this.#dense[side].embeddings[name]!
         const moments = {
           first: this.#first[side].embeddings[name]!,
           second: this.#second[side].embeddings[name]!,
         }
-        const { length } = gradient
         // Lazily: only rows that were used move, as with sparse Adam elsewhere.
-        adam(table, gradient, moments, step, { learningRate }, row * length, length, 0)
+        adam(table, gradients, moments, step, { learningRate }, row * dim, dim, at)
       })
     }
   }
 
   #gatherEmbeddings(output: FullStepOutput): void {
-    const batch = this.#batch
-    const { user, item } = this.#model
-    const [userWidth, itemWidth] = [featureWidth(user), featureWidth(item)]
-    for (let b = 0; userWidth > 0 && b < batch.batch; b++) {
-      const prepared = batch.userPrepared[b]!
-      this.#embeddings.user.add(prepared, output.userFeatureGradients, b * userWidth)
+    const { batch, items, itemSlots, userPrepared } = this.#batch
+    const { user, item } = this.#embeddings
+    const { prepared } = this.#items
+    for (let b = 0; userPrepared.width > 0 && b < batch; b++) {
+      user.add(userPrepared, b, output.userFeatureGradients, b * userPrepared.width)
     }
-    for (let n = 0; itemWidth > 0 && n < batch.items; n++) {
-      const prepared = this.#items.prepared(batch.itemSlots[n]!)
-      this.#embeddings.item.add(prepared, output.itemFeatureGradients, n * itemWidth)
+    for (let n = 0; prepared.width > 0 && n < items; n++) {
+      const number = this.#items.preparedOf(itemSlots[n]!)
+      item.add(prepared, number, output.itemFeatureGradients, n * prepared.width)
     }
   }
 
   async #vectorsOf(slots: readonly number[]): Promise<Float32Array> {
-    const { dim, item } = this.#model
-    const width = featureWidth(item)
+    const { dim } = this.#model
+    const { prepared } = this.#items
     const vectors = new Float32Array(slots.length * dim)
     const model = await this.#setup.engine.open(this.#model, this.#dense)
     try {
       for (let from = 0; from < slots.length; from += vectorsPerCall) {
         const some = slots.slice(from, from + vectorsPerCall)
         const rows = new Float32Array(some.length * dim)
-        const features = new Float32Array(some.length * width)
+        const features = new Float32Array(some.length * prepared.width)
         some.forEach((slot, i) => {
           this.#items.table.copyRow(slot, rows, i * dim)
-          writePrepared(item, this.#dense.item, this.#items.prepared(slot), features, i * width)
+          const number = this.#items.preparedOf(slot)
+          prepared.write(this.#dense.item, number, features, i * prepared.width)
         })
         vectors.set(await model.vectors('item', rows, features, some.length), from * dim)
       }
@@ -330,6 +328,13 @@ export class FullUpdate {
       await model.close()
     }
   }
+}
+
+function allFinite(values: Float32Array, at: number, count: number): boolean {
+  // Infinity times 0 is NaN, and NaN stays.
+  let sum = 0
+  for (let i = at; i < at + count; i++) sum += 0 * values[i]!
+  return sum === 0
 }
 
 /** Of a table that has never let go of a row. */

@@ -1,5 +1,5 @@
-import { Chains } from '../model/chains.ts'
 import { IdTable } from '../model/id-table.ts'
+import { ShortLists } from '../model/short-lists.ts'
 import { grown } from '../model/typed-arrays.ts'
 
 /** As many clicks as the online store keeps beside a user's row. */
@@ -11,56 +11,44 @@ export const recentClicksMax = 50
  */
 export class RecentClicks {
   #names = new IdTable()
-  /** [name] how many nodes point to it */
+  /** [name] how many entries are it */
   #uses = new Uint32Array(16)
   /** [name] */
   #ids: string[] = []
-  readonly #lists = new Chains()
-  /** [node] */
-  #name = new Uint32Array(16)
+  readonly #lists = new ShortLists(new Uint32Array(16))
 
   /** Puts an item in front of a user's list. */
   push(user: number, itemId: string): void {
     const lists = this.#lists
     const name = this.#nameOf(itemId)
-    // Counted first: the node that is taken out below may be the only other one with this name.
+    // Counted first: the entry that is lost below may be the only other one with this name.
     this.#uses[name]!++
-    let before = 0
-    let length = 0
-    for (let node = lists.first(user); node !== 0; node = lists.after(node)) {
-      const isLast = this.#name[node] === name || ++length === recentClicksMax
-      if (!isLast) {
-        before = node
-        continue
-      }
-      // Either the item itself, which moves to the front, or the oldest, which has to go.
-      this.#unlink(user, before, node)
-      break
-    }
-    const node = lists.insert(user, 0)
-    this.#name = grown(this.#name, node + 1)
-    this.#name[node] = name
+    const [names] = lists.columns
+    const [start, length] = [lists.start(user), lists.length(user)]
+    let end = 0
+    // The item itself, which moves to the front, or else the oldest of a full list.
+    while (end < length && names[start + end] !== name && end < recentClicksMax - 1) end++
+    if (end < length) this.#forget(names[start + end]!)
+    const place = lists.shift(user, 0, end)
+    lists.columns[0][place] = name
   }
 
   /** Newest first. */
   list(user: number): string[] {
-    const items: string[] = []
-    for (let node = this.#lists.first(user); node !== 0; node = this.#lists.after(node)) {
-      items.push(this.#ids[this.#name[node]!]!)
-    }
-    return items
+    return Array.from(this.#namesOf(user), (name) => this.#ids[name]!)
   }
 
   clear(user: number): void {
-    const lists = this.#lists
-    for (let node = lists.first(user); node !== 0; node = lists.first(user)) {
-      this.#unlink(user, 0, node)
-    }
+    for (const name of this.#namesOf(user)) this.#forget(name)
+    this.#lists.clear(user)
   }
 
-  #unlink(user: number, before: number, node: number): void {
-    this.#lists.remove(user, before)
-    const name = this.#name[node]!
+  #namesOf(user: number): Uint32Array {
+    const start = this.#lists.start(user)
+    return this.#lists.columns[0].subarray(start, start + this.#lists.length(user))
+  }
+
+  #forget(name: number): void {
     if (--this.#uses[name]! > 0) return
     this.#names.release(name)
     this.#ids[name] = ''
