@@ -56,6 +56,9 @@ export const full = z.strictObject({
     .max(1)
     .default(0.2)
     .describe('last share of the day that the new and the previous generation are compared on'),
+  gateMaxExamples: positive
+    .default(100_000)
+    .describe('of a share that is larger, only every so manieth step is compared'),
   maxRegression: z
     .number()
     .nonnegative()

@@ -16,3 +16,11 @@ export function grown<T extends Column>(column: T, length: number): T {
   larger.set(column)
   return larger
 }
+
+/** Of `count` values from `at` on. */
+export function allFinite(values: Float32Array, at: number, count: number): boolean {
+  // Infinity times 0 is NaN, and NaN stays.
+  let sum = 0
+  for (let i = at; i < at + count; i++) sum += 0 * values[i]!
+  return sum === 0
+}

@@ -1,6 +1,6 @@
 import { AvroReader, AvroWriter } from './avro-io.ts'
 import { readHeartbeat } from './event-codec.ts'
-import { passFeatures, readFeatures, writeFeatures } from './features-codec.ts'
+import { passFeatures, readFeatureMaps, readFeatures, writeFeatures } from './features-codec.ts'
 import { headerBytes } from './fingerprint.ts'
 import { knownSchemas } from './known-schemas.ts'
 import { boundsOfPage } from './page.ts'
@@ -90,10 +90,9 @@ export function bodyOfExample(value: Buffer): Buffer | null {
   return body
 }
 
-/** @throws FreshetError RECORD_UNDECODABLE */
-export function decodeExampleBody(body: Buffer): Example {
-  const reader = new AvroReader(body)
-  return readExample(reader, readFeatures)
+/** The example whose body begins where the reader is. @throws FreshetError RECORD_UNDECODABLE */
+export function readExampleBody(reader: AvroReader): Example {
+  return readExample(reader, readFeatureMaps)
 }
 
 /** Passes over the body of an example; what is passed over can be decoded. */

@@ -14,13 +14,18 @@ export function encodeFeatures(features: Features): Buffer {
 
 /** The features that end a record. */
 export function readFeatures(reader: AvroReader): Features {
-  const features: Features = {
+  const features = readFeatureMaps(reader)
+  reader.end()
+  return features
+}
+
+/** Features, whatever follows them. */
+export function readFeatureMaps(reader: AvroReader): Features {
+  return {
     categorical: readMap(reader, 'features.categorical', readStrings),
     numeric: readMap(reader, 'features.numeric', readFloat),
     dense: readMap(reader, 'features.dense', readFloats),
   }
-  reader.end()
-  return features
 }
 
 /** Passes over features, wherever they are. */
@@ -52,14 +57,19 @@ export function writeFeatures(writer: AvroWriter, features: Features): void {
   writeMap(writer, features.dense, writeFloats)
 }
 
+/** Most maps are, and there are three in each example. */
+const empty: ReadonlyMap<string, never> = new Map<string, never>()
+
 function readMap<T>(
   reader: AvroReader,
   field: string,
   readValue: (reader: AvroReader, field: string) => T,
-): Map<string, T> {
-  const map = new Map<string, T>()
+): ReadonlyMap<string, T> {
   // The least an entry takes: the length of its key and one byte of value.
-  for (let count = reader.blockCount(field, 2); count > 0; count = reader.blockCount(field, 2)) {
+  let count = reader.blockCount(field, 2)
+  if (count === 0) return empty
+  const map = new Map<string, T>()
+  for (; count > 0; count = reader.blockCount(field, 2)) {
     for (let i = 0; i < count; i++) {
       const key = reader.string(field)
       map.set(key, readValue(reader, field))

@@ -1,4 +1,4 @@
-import { hash32, mix32, Random } from '../model/hash.ts'
+import { mix32, Random } from '../model/hash.ts'
 import type { FullStepInput } from '../model/engine.ts'
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { StreamingFrequency } from '../model/frequency.ts'
@@ -67,15 +67,19 @@ export class FullUpdateBatch implements FullStepInput {
     this.#counts = new Int32Array(itemsMax)
   }
 
-  /** Fills everything for these examples; false where none of them can be trained on. */
+  /**
+   * Fills everything for these examples; false where none of them can be trained on.
+   * @param number of the first one in its day, which makes random choices
+   */
   gather(
+    number: number,
     examples: readonly Example[],
     users: EmbeddingTable,
     items: FullUpdateItems,
     dense: DenseParameters,
   ): boolean {
     const usable = examples.filter(({ weight }) => weight >= 0 && weight <= weightMax)
-    const random = seededBy(usable, this.#options.seed)
+    const random = new Random(this.#options.seed, mix32(number))
     this.examples = usable
     this.batch = usable.length
     if (usable.length === 0) return false
@@ -155,14 +159,4 @@ export class FullUpdateBatch implements FullStepInput {
   #expected(frequency: StreamingFrequency, slot: number, perItem: number): number {
     return this.batch * frequency.probability(slot) + perItem
   }
-}
-
-function seededBy(examples: readonly Example[], seed: number): Random {
-  let high = seed
-  let low = mix32(seed)
-  for (const { requestId, itemId } of examples) {
-    high = mix32(high ^ hash32(requestId))
-    low = mix32(low + hash32(itemId))
-  }
-  return new Random(high, low)
 }

@@ -6,6 +6,7 @@ import type { GateFigures, GateOptions } from '../model/gate.ts'
 import { EmbeddingGradients } from '../model/prepared-features.ts'
 import { RowGradients } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec, Side } from '../model/spec.ts'
+import { allFinite } from '../model/typed-arrays.ts'
 import type { Example } from '../records/types.ts'
 import { FullUpdateBatch } from './full-update-batch.ts'
 import { copyDense, trainedTensors } from './full-update-dense.ts'
@@ -33,8 +34,10 @@ export interface FullOptions extends GateOptions {
   /** Share of candidates that stand in with row 0. */
   readonly itemDropout: number
   readonly frequencyRate: number
-  /** Number of the example from which on both generations are compared. */
+  /** Number of the example from which on both generations are compared, */
   readonly gateFrom: number
+  /** in every so manieth step. */
+  readonly gateEvery: number
   /** Rows without an example for so long are dropped, unless the catalogue has their item. */
   readonly expireAfterMs: number
   readonly seed: number
@@ -225,10 +228,10 @@ export class FullUpdate {
     for (const { eventTimeMs } of examples) {
       this.#counters.newestMs = Math.max(this.#counters.newestMs, eventTimeMs)
     }
-    if (!batch.gather(examples, this.#users, this.#items, this.#dense)) return
+    if (!batch.gather(number, examples, this.#users, this.#items, this.#dense)) return
     this.#remember()
     const output = await this.#tensors.step(batch)
-    if (number >= this.#setup.options.gateFrom) {
+    if (this.#isCompared(number)) {
       await this.#parent.compare(batch, this.#items, output, this.#gate)
     }
     this.#counters.steps++
@@ -239,6 +242,11 @@ export class FullUpdate {
     }
     this.#updateRows(output)
     this.#updateDense(output)
+  }
+
+  #isCompared(number: number): boolean {
+    const { batch, gateFrom, gateEvery } = this.#setup.options
+    return number >= gateFrom && Math.floor(number / batch) % gateEvery === 0
   }
 
   #remember(): void {
@@ -328,13 +336,6 @@ export class FullUpdate {
       await model.close()
     }
   }
-}
-
-function allFinite(values: Float32Array, at: number, count: number): boolean {
-  // Infinity times 0 is NaN, and NaN stays.
-  let sum = 0
-  for (let i = at; i < at + count; i++) sum += 0 * values[i]!
-  return sum === 0
 }
 
 /** Of a table that has never let go of a row. */

@@ -36,8 +36,13 @@ export function* entriesOf(bytes: Buffer): Generator<Entry> {
   }
 }
 
-export function bodyAt(bytes: Buffer, start: number): Buffer {
-  return bytes.subarray(start + headerBytes, endOf(bytes, start))
+/** Where the body of the entry begins that starts there. */
+export function bodyStart(start: number): number {
+  return start + headerBytes
+}
+
+function bodyAt(bytes: Buffer, start: number): Buffer {
+  return bytes.subarray(bodyStart(start), endOf(bytes, start))
 }
 
 /** Where the last entry ends that is whole. */

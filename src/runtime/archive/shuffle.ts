@@ -1,11 +1,12 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { decodeExampleBody } from '../../records/example-codec.ts'
+import { AvroReader } from '../../records/avro-io.ts'
+import { readExampleBody } from '../../records/example-codec.ts'
 import type { Example } from '../../records/types.ts'
 import { Buckets, piecesOf, readBucket } from './buckets.ts'
 import type { Bucket } from './buckets.ts'
 import { ExampleHash } from './example-hash.ts'
-import { bodyAt, entriesOf, sortedEntries } from './packed-entries.ts'
+import { bodyStart, entriesOf, sortedEntries } from './packed-entries.ts'
 
 export interface ShuffleOptions {
   /** Another one gives another order. */
@@ -61,8 +62,10 @@ export async function shuffleDay(
 async function* decoded(buckets: AsyncIterable<SortedBucket>): AsyncGenerator<readonly Example[]> {
   let slice: Example[] = []
   for await (const { bytes, starts } of buckets) {
+    const reader = new AvroReader(bytes)
     for (const start of starts) {
-      slice.push(decodeExampleBody(bodyAt(bytes, start)))
+      reader.offset = bodyStart(start)
+      slice.push(readExampleBody(reader))
       if (slice.length < sliceExamples) continue
       yield slice
       slice = []

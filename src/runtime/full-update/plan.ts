@@ -27,13 +27,15 @@ export function fullOptions(
   const { frequencyRate, gateMinExamples, maxRegression } = full
   const { gradientNormMax, rowNormMax, expireAfterMs } = learner
   const batch = batchOf(full.batch, examples)
+  const gateExamples = Math.floor(full.gateShare * examples)
   return {
     ...{ learningRate, rowLearningRate, userDropout, itemDropout },
     ...{ frequencyRate, gateMinExamples, maxRegression },
     ...{ gradientNormMax, rowNormMax, expireAfterMs },
     batch,
     negatives: Math.max(0, candidates - batch),
-    gateFrom: examples - Math.floor(full.gateShare * examples),
+    gateFrom: examples - gateExamples,
+    gateEvery: Math.max(1, Math.ceil(gateExamples / full.gateMaxExamples)),
     seed: seedOf(job),
   }
 }

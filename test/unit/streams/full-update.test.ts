@@ -26,6 +26,7 @@ const options: FullOptions = {
   ...{ gradientNormMax: 5, rowNormMax: 10, userDropout: 0.1, itemDropout: 0.1 },
   ...{
     gateFrom: 200,
+    gateEvery: 1,
     gateMinExamples: 50,
     maxRegression: 0.01,
     expireAfterMs: 90 * dayMs,
@@ -40,6 +41,12 @@ test('one pass over a day separates what is liked from what is not', async () =>
   expect(state.users.ids.length).toBe(40)
   expect(state.adam.steps).toBe(38)
   expect(state.frequency.examples).toBe(600)
+})
+
+test('the gate compares every so manieth step, spread over its share of the day', async () => {
+  // Steps 30 to 37 are of the share, 32 and 36 are compared; the last one has 8 examples.
+  const { figures } = await trained(examplesOf(600), { gateFrom: 480, gateEvery: 4 })
+  expect(figures.gate.examples).toBe(32)
 })
 
 test('every parameter has moved, and nothing of the parent', async () => {

@@ -4,7 +4,8 @@ import path from 'node:path'
 import avsc from 'avsc'
 import { expect, onTestFinished, test } from 'vitest'
 import { encodeExample, encodeExampleHeartbeat } from '../../../../src/records/codec.ts'
-import { bodyOfExample, decodeExampleBody } from '../../../../src/records/example-codec.ts'
+import { AvroReader } from '../../../../src/records/avro-io.ts'
+import { bodyOfExample, readExampleBody } from '../../../../src/records/example-codec.ts'
 import { singleObjectHeader } from '../../../../src/records/fingerprint.ts'
 import { olderSchemas } from '../../../../src/records/schema-history.ts'
 import { noFeatures, type Example } from '../../../../src/records/types.ts'
@@ -47,7 +48,7 @@ test('a value of an older schema is archived by the current one', async () => {
   const [[body]] = (await readFiles(archive)) as [[Buffer]]
   const features = { ...noFeatures, numeric: new Map([['age', 30]]) }
   const wanted = { ...exampleOf('r'), userId: 'u', itemId: 'i', eventTimeMs: 5 }
-  expect(decodeExampleBody(body)).toEqual({
+  expect(readExampleBody(new AvroReader(body))).toEqual({
     ...{ ...wanted, impressionTimeMs: 4, position: 3, scenario: '', hardNegatives: ['n'] },
     features,
   })
@@ -87,7 +88,7 @@ test('whatever is passed over as an example can be decoded as one', () => {
       continue
     }
     passed++
-    expect(() => decodeExampleBody(body)).not.toThrow()
+    expect(() => readExampleBody(new AvroReader(body))).not.toThrow()
   }
   expect(passed).toBeGreaterThan(5_000)
 })

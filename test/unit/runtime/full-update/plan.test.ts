@@ -29,6 +29,8 @@ test('the gate looks at the last share of the day', () => {
   const job = fullUpdateJob(config, { day: '2026-01-02', parent: 'g', cuts: null })
   expect(fullOptions(job, 1_000)).toMatchObject({ gateFrom: 800, batch: 32 })
   expect(fullOptions({ ...job, full: { ...job.full, gateShare: 1 } }, 1_000).gateFrom).toBe(0)
+  const gateEvery = (examples: number) => fullOptions(job, examples).gateEvery
+  expect([1_000, 500_000, 500_005, 10_000_000].map(gateEvery)).toEqual([1, 1, 2, 20])
 })
 
 test('the id of a generation says its day, and depends on its parent', () => {
