@@ -11,12 +11,9 @@ import type { RecallFigures } from '../src/model/evaluation.ts'
 import { openMovieTweetings } from '../src/runtime/replay/movietweetings.ts'
 import { createGenerator } from '../src/streams/generator/generator.ts'
 import type { SourceEvent } from '../src/streams/source-event.ts'
-import {
-  simulate,
-  simulatedDays,
-  type DayFigures,
-  type Order,
-} from '../test/support/daily-simulation.ts'
+import type { Order } from '../src/cli/evaluate/full-update-of.ts'
+import { joinedDays } from '../src/cli/evaluate/joined-days.ts'
+import { simulate, type DayFigures } from '../test/support/daily-simulation.ts'
 
 const { values } = parseArgs({
   options: {
@@ -45,7 +42,8 @@ const config = loadConfig({
 })
 const startedMs = performance.now()
 const days: DayFigures[] = []
-const simulation = simulate(simulatedDays(until(await eventsOf())), {
+const hourMs = 3_600_000
+const simulation = simulate(joinedDays(until(await eventsOf()), config.joiner, hourMs), {
   ...{ model: config.model, full: config.full, learner: config.learner },
   ...{ order: values.order as Order, isFullOnly: values['full-only'] },
 })

@@ -12,7 +12,7 @@ import { quantileOf } from '../src/cli/bench/arithmetic.ts'
 import { ownBroker, ownRedis } from '../test/support/own-servers.ts'
 import { seededRandom } from '../test/support/seeded-random.ts'
 import { switchRun, type Question, type SwitchRun } from '../test/support/switch-run.ts'
-import { lineChart } from './support/line-chart.ts'
+import { lineChart } from '../src/cli/line-chart.ts'
 
 const { values } = parseArgs({
   options: {

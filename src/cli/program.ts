@@ -4,6 +4,7 @@ import { nearest } from '../config/load.ts'
 import { addAuditCommand } from './commands/audit.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
+import { addEvaluateCommand } from './commands/evaluate.ts'
 import { addFullUpdateCommand } from './commands/full-update.ts'
 import { addGenerationsCommand } from './commands/generations.ts'
 import { addMapCommand } from './commands/map.ts'
@@ -50,6 +51,7 @@ export function buildProgram(): Command {
   addWatchCommand(program)
   addOperateCommands(program)
   addGenerationsCommand(program)
+  addEvaluateCommand(program)
   addFullUpdateCommand(program)
   addBootstrapCommand(program)
   addAuditCommand(program)

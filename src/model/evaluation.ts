@@ -115,6 +115,13 @@ export class Popularity {
     return 1 + above + (equal - 1) / 2
   }
 
+  /** Clicks in the window by item, as of the last refresh at or before `eventTimeMs`. */
+  counts(eventTimeMs: number): ReadonlyMap<string, number> {
+    const interval = this.#intervalOf(eventTimeMs)
+    if (interval > this.#current) this.#refresh(interval)
+    return this.#counts
+  }
+
   snapshot(): PopularitySnapshot {
     return {
       current: this.#current,

@@ -9,7 +9,8 @@ import type { SourceEvent } from '../../src/streams/source-event.ts'
 import { bootstrapGeneration, writeGeneration } from '../../src/runtime/generation/generation.ts'
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { createGenerator } from '../../src/streams/generator/generator.ts'
-import { fullUpdate, simulatedDays } from './daily-simulation.ts'
+import { fullUpdateOf } from '../../src/cli/evaluate/full-update-of.ts'
+import { dayMs, joinedDays } from '../../src/cli/evaluate/joined-days.ts'
 import { liveSystem, type LiveSystem } from './live-system.ts'
 import { silentLog, type OnEnd } from './own-servers.ts'
 
@@ -72,7 +73,6 @@ interface Bucket {
 const k = 50
 const recentMax = 50
 const timeoutMs = 2_000
-const dayMs = 86_400_000
 const firstId = 'history'
 const switchWithinMs = 240_000
 const rollbackWithinMs = 30_000
@@ -145,13 +145,17 @@ function historyOf(plan: SwitchPlan, untilMs: number): SourceEvent[] {
 /** The first generation, which has learnt these events as those of the day before. */
 async function writeHistory(config: Config, events: readonly SourceEvent[], day: string) {
   if (events.length === 0) return
-  const [learnt] = simulatedDays(events)
+  const learnt = await firstOf(joinedDays(events, config.joiner, dayMs))
   const { seed, engine: _, ...model } = config.model
   const random = bootstrapGeneration('random', model, seed, 0)
-  const setup = { ...config, order: 'shuffled' } as const
-  const { generation } = await fullUpdate(random, { ...learnt!, day }, setup)
+  const { generation } = await fullUpdateOf(random, { ...learnt, day }, config)
   const store = openDirectoryStore(config.artifacts.dir)
   await writeGeneration(store, { ...generation, id: firstId, parent: null })
+}
+
+async function firstOf<T>(values: AsyncGenerator<T>): Promise<T> {
+  const { value } = await values.next()
+  return value as T
 }
 
 /** Of the replies that came after `fromMs`; those before it show only the generation before. */

@@ -3,7 +3,11 @@ export interface LineChart {
   /** What the horizontal axis counts. */
   readonly x: string
   /** Where a vertical line is drawn. */
-  readonly mark: number
+  readonly mark?: number
+  /** Places on the horizontal axis and what is written there, instead of numbers. */
+  readonly labels?: readonly (readonly [number, string])[]
+  /** Where the vertical axis starts; 0 without. */
+  readonly fromY?: number
   readonly series: readonly {
     readonly name: string
     readonly points: readonly (readonly [number, number])[]
@@ -13,11 +17,11 @@ export interface LineChart {
 const width = 720
 const height = 320
 const margin = { left: 52, right: 16, top: 40, bottom: 44 }
-/** Two that differ in lightness as well as in hue. */
-const colours = ['#1b6ca8', '#d9822b', '#3a7d44', '#7a4fa3']
+/** Neighbours differ in lightness as well as in hue. */
+const colours = ['#1b6ca8', '#d9822b', '#3a7d44', '#7a4fa3', '#8c8c8c', '#b03a48']
 
-/** A drawing of a few lines over time, as SVG without any script or font of its own. The vertical axis starts at 0. */
-export function lineChart({ title, x, mark, series }: LineChart): string {
+/** A drawing of a few lines over time, as SVG without any script or font of its own. */
+export function lineChart({ title, x, mark, labels, fromY = 0, series }: LineChart): string {
   const points = series.flatMap((one) => one.points)
   const xs = points.map(([value]) => value)
   const [fromX, toX] = [Math.min(...xs), Math.max(...xs)]
@@ -25,25 +29,25 @@ export function lineChart({ title, x, mark, series }: LineChart): string {
   const placeX = (value: number): number =>
     margin.left + ((value - fromX) / (toX - fromX)) * (width - margin.left - margin.right)
   const placeY = (value: number): number =>
-    height - margin.bottom - (value / toY) * (height - margin.top - margin.bottom)
+    height -
+    margin.bottom -
+    ((value - fromY) / (toY - fromY)) * (height - margin.top - margin.bottom)
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     text(margin.left, 20, title, 'font-size="14" font-weight="bold"'),
-    ...ticks(0, toY).map((value) => {
+    ...ticks(fromY, toY).map((value) => {
       const y = placeY(value)
       return `${line(margin.left, y, width - margin.right, y, '#e3e3e3')}${text(margin.left - 6, y + 4, String(value), 'text-anchor="end" fill="#555"')}`
     }),
-    ...ticks(fromX, toX).map((value) =>
-      text(
-        placeX(value),
-        height - margin.bottom + 16,
-        String(value),
-        'text-anchor="middle" fill="#555"',
-      ),
+    ...(labels ?? ticks(fromX, toX).map((value) => [value, String(value)] as const)).map(
+      ([value, label]) =>
+        text(placeX(value), height - margin.bottom + 16, label, 'text-anchor="middle" fill="#555"'),
     ),
     text((margin.left + width) / 2, height - 8, x, 'text-anchor="middle" fill="#555"'),
-    line(placeX(mark), margin.top - 6, placeX(mark), height - margin.bottom, '#999', '4 3'),
+    ...(mark === undefined
+      ? []
+      : [line(placeX(mark), margin.top - 6, placeX(mark), height - margin.bottom, '#999', '4 3')]),
     ...series.flatMap(({ name, points: own }, i) => {
       const colour = colours[i % colours.length]!
       const path = own.map(([px, py]) => `${placeX(px).toFixed(1)},${placeY(py).toFixed(1)}`)

@@ -1,0 +1,79 @@
+import { writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import { loadConfig } from '../../config/load.ts'
+import type { Config } from '../../config/schema.ts'
+import { openFiles } from '../../runtime/replay/open-files.ts'
+import type { EvaluateOptions } from '../commands/evaluate.ts'
+import { readConfigFile } from '../options.ts'
+import { profileConfig, profileOf } from '../profile.ts'
+import { askBaselines } from './baselines.ts'
+import { meanScores, scoresOf, type Scores } from './figures.ts'
+import { chartOf, describe, type EvaluationReport, type ReportRow } from './report.ts'
+import { questionsOf } from './temporal.ts'
+import { askTwoTowers, twoTowerRows } from './two-tower.ts'
+
+/** Of the random parts of a replay: what fills pages up. */
+const replaySeed = 17
+
+/** `freshet evaluate`: the temporal protocol, as docs/quality.md defines it. */
+export async function runEvaluate(options: EvaluateOptions): Promise<void> {
+  const startedAt = new Date()
+  const say = (text: string): void => void process.stderr.write(`${text}\n`)
+  const config = configOf(options)
+  const source = await openFiles(options.events, replaySeed)
+  const { days, until = null } = options
+  const questions = await questionsOf(source, config, { days, until })
+  const asked = [...questions.cases.keys()]
+  const all = [...questions.cases.values()].flat().flatMap(({ cases }) => cases)
+  const [from, to] = [asked[0]!, asked.at(-1)!]
+  const freshCases = all.filter(({ isFresh }) => isFresh).length
+  say(
+    `${source.description}: ${all.length} cases of ${from} to ${to}, ${freshCases} of fresh items`,
+  )
+  const perSeed: Scores[][] = []
+  for (let n = 0; n < options.seeds; n++) {
+    const seed = config.model.seed + n
+    say(`seed ${seed}: training ${questions.days.length} days`)
+    const figures = await askTwoTowers(questions, {
+      ...config,
+      model: { ...config.model, seed },
+    })
+    perSeed.push(figures.map(scoresOf))
+  }
+  say('baselines')
+  const baselines = [...askBaselines(questions)].map(([name, figures]): ReportRow => {
+    return { name, syncMs: null, mean: scoresOf(figures), seeds: [] }
+  })
+  const twoTowers = twoTowerRows.map(({ kind, syncMs }, i): ReportRow => {
+    const seeds = perSeed.map((scores) => scores[i]!)
+    return { name: nameOf[kind], syncMs, mean: meanScores(seeds), seeds }
+  })
+  const report: EvaluationReport = {
+    ...{ protocol: 'temporal', events: source.description, from, to, freshCases },
+    ...{ cases: all.length, startedAt: startedAt.toISOString() },
+    ...{ node: process.versions.node, cpu: os.cpus()[0]?.model ?? 'unknown' },
+    seconds: (Date.now() - startedAt.getTime()) / 1_000,
+    rows: [...baselines, ...twoTowers],
+  }
+  process.stdout.write(describe(report))
+  if (options.json !== undefined) {
+    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`)
+  }
+  if (options.svg !== undefined) await writeFile(options.svg, chartOf(report))
+}
+
+const nameOf = {
+  frozen: 'frozen',
+  full: 'full only',
+  incremental: 'incremental only',
+  both: 'full + incremental',
+} as const
+
+/** What comes with the input, then what the user says: no server, so no address of one. */
+function configOf({ events, config, set }: EvaluateOptions): Config {
+  return loadConfig({
+    texts: [...profileConfig(profileOf(events)), ...(config ?? []).map(readConfigFile)],
+    environment: process.env,
+    settings: set ?? [],
+  })
+}
