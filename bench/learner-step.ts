@@ -6,6 +6,7 @@
 import { EmbeddingTable } from '../src/model/embedding-table.ts'
 import type { TensorModel } from '../src/model/engine.ts'
 import { Random } from '../src/model/hash.ts'
+import { listwise } from '../src/model/loss.ts'
 import { initialise } from '../src/model/initialise.ts'
 import type { ModelSpec } from '../src/model/spec.ts'
 import type { Example } from '../src/records/types.ts'
@@ -64,7 +65,11 @@ async function stepsPerSecond(engine: TensorModel, examples: readonly Example[])
   const part = examples.slice(0, batchMax)
   batch.batch = batchMax
   batch.gatherPositives(part, learner.items)
-  batch.gatherNegatives(part, learner.items, 512)
+  batch.gatherNegatives(part, learner.items, {
+    loss: listwise,
+    negatives: 512,
+    hardNegativeShare: 0,
+  })
   for (let b = 0; b < batchMax; b++) batch.userRows.set(userDefaultRow, b * model.dim)
   const steps = examples.length / batchMax
   return perSecond(examples.length, async () => {
@@ -100,6 +105,7 @@ async function newLearner(engine: TensorModel) {
     ...{ skewEpsilon: 0.001, gradientNormMax: 5, rowNormMax: 10, expireAfterMs: 90 * 86_400_000 },
     ...{ userRowsMax: 1_000_000, itemRowsMax: 1_000_000, admitAfterUsers: 1, admitAfterItems: 2 },
     ...{ examplesPerUserPerMinuteMax: 1_000, evaluationSample: 1 },
+    ...{ loss: listwise, hardNegativeShare: 0 },
   }
   const none = new Float32Array(0)
   const learner = createLearner(

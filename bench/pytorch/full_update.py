@@ -210,7 +210,7 @@ def main():
         vectors_u = towers["user"](rows_u, [column[part] for column in user_features])
         vectors_i = towers["item"](rows_i, [column[candidates] for column in item_features])
         bias = (counts / expected).log().repeat(size, 1)
-        bias[torch.arange(size), targets] = -expected[targets].log()
+        bias[torch.arange(size), targets] = 0
         logits = vectors_u @ vectors_i.T / model["temperature"] + bias
         losses = weights[part] * torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         adam.zero_grad(set_to_none=True)

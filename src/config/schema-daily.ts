@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { milliseconds, name, positive } from './schema-parts.ts'
+import { loss, milliseconds, name, positive } from './schema-parts.ts'
 
 /** The settings of the daily loop: archive, full update, index, generations. */
 
@@ -23,6 +23,7 @@ export const full = z.strictObject({
     .union([z.literal('auto'), positive.min(2).max(4_096)])
     .default('auto')
     .describe('examples a step; auto: so that a day has 200 steps or more, within 32 and 1024'),
+  loss: loss.describe('as learner.loss; the others are the other items of the batch'),
   candidates: positive
     .default(1_024)
     .describe(

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { archive, compactor, full, generations, index } from './schema-daily.ts'
-import { milliseconds, name, positive } from './schema-parts.ts'
+import { loss, milliseconds, name, positive } from './schema-parts.ts'
 
 const kafka = z.strictObject({
   brokers: z
@@ -136,7 +136,16 @@ const learner = z.strictObject({
     .describe(
       'event time that a micro-batch may span, so that a replay learns sparse days in order',
     ),
+  loss: loss.describe(
+    'listwise: softmax; pointwise: binary, the negatives weigh so much together; pairwise: logistic (BPR) or hinge (triplet)',
+  ),
   negatives: positive.default(512).describe('sampled negatives a micro-batch'),
+  hardNegativeShare: z
+    .number()
+    .min(0)
+    .max(0.9)
+    .default(0)
+    .describe('share of them drawn from what ranking eliminated on the pages of the micro-batch'),
   popularityShare: z
     .number()
     .min(0)

@@ -1,3 +1,4 @@
+import type { Loss } from './loss.ts'
 import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 
 /**
@@ -18,10 +19,11 @@ export interface FullTensorModel {
 }
 
 /**
- * Listwise step over candidates that are items of the batch and sampled ones, each once: for each of B examples a softmax over N items,
- *   logit = cosine / temperature + (item is the example's own ? positiveBias[b] : itemBias[n]),   loss = -weight * log softmax[own]
+ * Step over candidates that are items of the batch and sampled ones, each once: for each of B examples the loss of its own among N items,
+ *   logit = cosine / temperature + (item is the example's own ? positiveBias[b] : itemBias[n])
  */
 export interface FullStepInput {
+  readonly loss: Loss
   readonly batch: number
   readonly items: number
   /** [B x d] */
@@ -38,7 +40,11 @@ export interface FullStepInput {
   readonly positiveBias: Float32Array
   /** [N] */
   readonly itemBias: Float32Array
-  /** [B] */
+  /** [N], not for `listwise`: as another one than the own item n weighs rowWeights[b] * itemWeights[n] */
+  readonly itemWeights: Float32Array
+  /** [B], likewise */
+  readonly rowWeights: Float32Array
+  /** [B] of the examples */
   readonly weights: Float32Array
 }
 
@@ -92,11 +98,12 @@ export interface TensorModel {
 }
 
 /**
- * Listwise step with sampled negatives: for each of B examples a softmax over its own positive and M shared negatives,
- *   logit = cosine / temperature + bias,   loss = -weight * log softmax[positive]
- * where bias is -log(expected count) (logQ correction) and -1e9 for a negative that is the example's own positive.
+ * Step with sampled negatives: for each of B examples the loss of its own positive among M shared negatives,
+ *   logit = cosine / temperature + bias
+ * where bias is -log(expected count) (logQ correction), and -1e9 for a negative that is the example's own positive.
  */
 export interface StepInput {
+  readonly loss: Loss
   readonly batch: number
   readonly negatives: number
   /** [B x d] */
@@ -115,13 +122,15 @@ export interface StepInput {
   readonly positiveBias: Float32Array
   /** [B x M] */
   readonly negativeBias: Float32Array
+  /** [B x M], not for `listwise` */
+  readonly negativeWeights: Float32Array
   /** [B] */
   readonly weights: Float32Array
 }
 
 /**
  * Gradients of the SUM of the losses with respect to the ID rows. The same input gives the same bytes. What belongs to one example
- * is also bit-equal for any cut into batches of two or more; a batch of one may differ in the last bit (matrix times vector).
+ * is with `listwise` also bit-equal for any cut into batches of two or more; a batch of one may differ in the last bit (matrix times vector).
  */
 export interface StepOutput {
   /** [B], each already multiplied by its weight. */

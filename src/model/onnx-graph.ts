@@ -1,4 +1,5 @@
 import { GraphBuilder, integer } from './onnx-builder.ts'
+import type { Loss } from './loss.ts'
 import { TowerBuilder } from './onnx-tower.ts'
 import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 import { featureWidth } from './spec.ts'
@@ -33,10 +34,10 @@ export function scoresGraph(dim: number): Uint8Array {
 }
 
 /**
- * The listwise step of engine.ts with its backward pass written out as plain nodes, down to the ID rows; the dense parameters are
- * constants. With p the softmax over [positive, negatives], the gradient by a cosine is weight / temperature * (p - is positive).
+ * The step of engine.ts with its backward pass written out as plain nodes, down to the ID rows; the dense parameters are constants. The gradient by a
+ * cosine is weight / temperature times that of the loss by the logit.
  */
-export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array {
+export function stepGraph(model: ModelSpec, dense: DenseParameters, loss: Loss): Uint8Array {
   const graph = new GraphBuilder()
   const user = new TowerBuilder(graph, 'user', model, dense.user)
   const item = new TowerBuilder(graph, 'item', model, dense.item)
@@ -54,36 +55,75 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array 
     [users.vectors, negatives.vectors],
     [integer('transB', 1)],
   )
-  const logits = graph.node(
-    'Concat',
-    [
-      graph.add(graph.mul(positiveCosine, sharpness), positiveBias),
-      graph.add(graph.mul(negativeCosine, sharpness), negativeBias),
-    ],
-    [integer('axis', 1)],
-  )
-  // Row-wise operators, not Exp and Div: those work on the whole buffer in lanes, and then a row's last bit depends on its place.
-  const [positiveLog] = graph.split(graph.node('LogSoftmax', [logits], [integer('axis', 1)]))
-  const [positiveShare, negativeShares] = graph.split(
-    graph.node('Softmax', [logits], [integer('axis', 1)]),
-  )
-  const losses = graph.mul(weights, graph.node('Neg', [positiveLog]))
+  const own = graph.add(graph.mul(positiveCosine, sharpness), positiveBias)
+  const others = graph.add(graph.mul(negativeCosine, sharpness), negativeBias)
+  const { losses, byOwn, byOthers } =
+    loss.kind === 'listwise'
+      ? listwiseLoss(graph, own, others)
+      : weightedLoss(graph, loss, own, others, graph.input('negativeWeights', ['B', 'M']))
   const scale = graph.mul(weights, sharpness)
-  const byPositive = graph.mul(scale, graph.sub(positiveShare, graph.scalar(1)))
-  const byNegatives = graph.mul(scale, negativeShares)
+  const byPositive = graph.mul(scale, byOwn)
+  const byNegatives = graph.mul(scale, byOthers)
   const byUsers = graph.add(
     graph.mul(byPositive, positives.vectors),
     graph.node('MatMul', [byNegatives, negatives.vectors]),
   )
   const byPositives = graph.mul(byPositive, users.vectors)
-  const byOthers = graph.node('Gemm', [byNegatives, users.vectors], [integer('transA', 1)])
 
-  graph.output('losses', losses, ['B', 1])
+  graph.output('losses', graph.mul(weights, losses), ['B', 1])
   graph.output('positiveScores', positiveCosine, ['B', 1])
   graph.output('userGradients', user.backward(users, byUsers), ['B', model.dim])
   graph.output('positiveGradients', item.backward(positives, byPositives), ['B', model.dim])
-  graph.output('negativeGradients', item.backward(negatives, byOthers), ['M', model.dim])
+  const byItems = graph.product(byNegatives, users.vectors)
+  graph.output('negativeGradients', item.backward(negatives, byItems), ['M', model.dim])
   return graph.encode('step')
+}
+
+interface LossNodes {
+  /** [B x 1] */
+  readonly losses: string
+  /** [B x 1] gradient by the own logit */
+  readonly byOwn: string
+  /** [B x M] gradient by the others */
+  readonly byOthers: string
+}
+
+/** @param own [B x 1], and `others` [B x M]: logits */
+function listwiseLoss(graph: GraphBuilder, own: string, others: string): LossNodes {
+  const logits = graph.node('Concat', [own, others], [integer('axis', 1)])
+  // Row-wise operators, not Exp and Div: those work on the whole buffer in lanes, and then a row's last bit depends on its place.
+  const [ownLog] = graph.split(graph.node('LogSoftmax', [logits], [integer('axis', 1)]))
+  const [ownShare, shares] = graph.split(graph.node('Softmax', [logits], [integer('axis', 1)]))
+  return {
+    losses: graph.node('Neg', [ownLog]),
+    byOwn: graph.sub(ownShare, graph.scalar(1)),
+    byOthers: shares,
+  }
+}
+
+/** @param weights [B x M] of the others */
+function weightedLoss(
+  graph: GraphBuilder,
+  loss: Exclude<Loss, { kind: 'listwise' }>,
+  own: string,
+  others: string,
+  weights: string,
+): LossNodes {
+  const weighed = (value: string) => graph.mul(weights, value)
+  if (loss.kind === 'pointwise') {
+    const byOwn = graph.sub(graph.node('Sigmoid', [own]), graph.scalar(1))
+    const ofOwn = graph.node('Softplus', [graph.node('Neg', [own])])
+    const ofOthers = graph.rowSum(weighed(graph.node('Softplus', [others])))
+    const byOthers = weighed(graph.node('Sigmoid', [others]))
+    return { losses: graph.add(ofOwn, ofOthers), byOwn, byOthers }
+  }
+  const difference = graph.sub(others, own)
+  const isHinge = loss.form === 'hinge'
+  const above = isHinge ? graph.add(difference, graph.scalar(loss.margin)) : difference
+  const each = graph.node(isHinge ? 'Relu' : 'Softplus', [above])
+  const byOthers = weighed(isHinge ? graph.node('Sign', [each]) : graph.node('Sigmoid', [above]))
+  const byOwn = graph.node('Neg', [graph.rowSum(byOthers)])
+  return { losses: graph.rowSum(weighed(each)), byOwn, byOthers }
 }
 
 /**
@@ -91,7 +131,7 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters): Uint8Array 
  * is what takes the time, so biases, weights and temperature go in before and behind them: `ownBias` [B x 1] is what the own item's bias is above
  * its `itemBias`.
  */
-export function fullStepGraph(model: ModelSpec): Uint8Array {
+export function fullStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
   const graph = new GraphBuilder()
   const user = new TowerBuilder(graph, 'user', model, null)
   const item = new TowerBuilder(graph, 'item', model, null)
@@ -104,15 +144,12 @@ export function fullStepGraph(model: ModelSpec): Uint8Array {
 
   const sharpness = graph.scalar(1 / model.temperature)
   const sharp = graph.mul(users.vectors, sharpness)
-  const others = graph.node('Gemm', [sharp, items.vectors, itemBias], [integer('transB', 1)])
-  const own = graph.add(graph.pick(others, targets), ownBias)
-  const shares = graph.node('Softmax', [graph.replace(others, targets, own)], [integer('axis', 1)])
-  const ownShare = graph.pick(shares, targets)
-  // Beyond what a float holds a loss is 87 at most, and stays a number.
-  const losses = graph.node('Neg', [
-    graph.node('Log', [graph.node('Max', [ownShare, graph.scalar(1e-38)])]),
-  ])
-  const byLogits = graph.replace(shares, targets, graph.sub(ownShare, graph.scalar(1)))
+  const logits = graph.node('Gemm', [sharp, items.vectors, itemBias], [integer('transB', 1)])
+  const own = graph.add(graph.pick(logits, targets), ownBias)
+  const { losses, byLogits } =
+    loss.kind === 'listwise'
+      ? fullListwiseLoss(graph, logits, targets, own)
+      : fullWeightedLoss(graph, loss, logits, targets, own)
   const scale = graph.mul(weights, sharpness)
 
   graph.output('losses', graph.mul(weights, losses), ['B', 1])
@@ -122,6 +159,45 @@ export function fullStepGraph(model: ModelSpec): Uint8Array {
   user.fullBackward(users, byUsers, 'user', 'B')
   item.fullBackward(items, graph.product(byLogits, graph.mul(users.vectors, scale)), 'item', 'N')
   return graph.encode('full-step')
+}
+
+interface FullLossNodes {
+  /** [B x 1] */
+  readonly losses: string
+  /** [B x N] */
+  readonly byLogits: string
+}
+
+function fullListwiseLoss(
+  graph: GraphBuilder,
+  logits: string,
+  targets: string,
+  own: string,
+): FullLossNodes {
+  const shares = graph.node('Softmax', [graph.replace(logits, targets, own)], [integer('axis', 1)])
+  const ownShare = graph.pick(shares, targets)
+  // Beyond what a float holds a loss is 87 at most, and stays a number.
+  const losses = graph.node('Neg', [
+    graph.node('Log', [graph.node('Max', [ownShare, graph.scalar(1e-38)])]),
+  ])
+  const byLogits = graph.replace(shares, targets, graph.sub(ownShare, graph.scalar(1)))
+  return { losses, byLogits }
+}
+
+function fullWeightedLoss(
+  graph: GraphBuilder,
+  loss: Exclude<Loss, { kind: 'listwise' }>,
+  logits: string,
+  targets: string,
+  own: string,
+): FullLossNodes {
+  const itemWeights = graph.input('itemWeights', [1, 'N'])
+  const weights = graph.mul(graph.input('rowWeights', ['B', 1]), itemWeights)
+  // The own item is none of the others.
+  const none = graph.mul(own, graph.scalar(0))
+  const others = graph.replace(weights, targets, none)
+  const { losses, byOwn, byOthers } = weightedLoss(graph, loss, own, logits, others)
+  return { losses, byLogits: graph.replace(byOthers, targets, byOwn) }
 }
 
 function towerInputs(

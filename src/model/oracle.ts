@@ -6,7 +6,7 @@ import type {
   TensorEngine,
   TensorModel,
 } from './engine.ts'
-import { softmaxCrossEntropy } from './loss.ts'
+import { lossOf } from './loss.ts'
 import { addScaled, dot, dotAt, OracleTower } from './oracle-tower.ts'
 import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 import { featureWidth } from './spec.ts'
@@ -48,6 +48,7 @@ function step(
   const others = item.forward(input.negativeRows, input.negativeFeatures, negatives)
   const cosines = dot(users.vectors, batch, others.vectors, negatives, dim)
   const logits = new Float64Array(negatives + 1)
+  const weights = new Float64Array(negatives + 1)
   const losses = new Float32Array(batch)
   const positiveScores = new Float32Array(batch)
   const userGradients = new Float64Array(batch * dim)
@@ -60,9 +61,10 @@ function step(
     for (let m = 0; m < negatives; m++) {
       logits[m + 1] =
         cosines[b * negatives + m]! / temperature + input.negativeBias[b * negatives + m]!
+      weights[m + 1] = input.negativeWeights[b * negatives + m]!
     }
     const weight = input.weights[b]!
-    losses[b] = weight * softmaxCrossEntropy(logits, 0, negatives + 1)
+    losses[b] = weight * lossOf(input.loss, logits, weights, negatives + 1)
     positiveScores[b] = cosine
     const scale = weight / temperature
     addScaled(userGradients, b * dim, positives.vectors, b * dim, dim, scale * logits[0])
@@ -90,6 +92,7 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
   const scores = dot(users.vectors, batch, items.vectors, count, dim)
   // The own item first, as the loss wants it.
   const logits = new Float64Array(count)
+  const weights = new Float64Array(count)
   const losses = new Float32Array(batch)
   const byUsers = new Float64Array(batch * dim)
   const byItems = new Float64Array(count * dim)
@@ -100,9 +103,10 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
       const n = itemAt(place)
       const bias = place === 0 ? input.positiveBias[b]! : input.itemBias[n]!
       logits[place] = scores[b * count + n]! / temperature + bias
+      weights[place] = input.rowWeights[b]! * input.itemWeights[n]!
     }
     const weight = input.weights[b]!
-    losses[b] = weight * softmaxCrossEntropy(logits, 0, count)
+    losses[b] = weight * lossOf(input.loss, logits, weights, count)
     const scale = weight / temperature
     for (let place = 0; place < count; place++) {
       const n = itemAt(place)

@@ -53,12 +53,14 @@ export function learnerOptions(config: Config['learner']): LearnerOptions {
   const { onlineRows, optimizer, learningRate, gradientNormMax, rowNormMax } = config
   const { userRowsMax, admitAfterUsers, examplesPerUserPerMinuteMax } = config
   const { itemRowsMax, admitAfterItems, popularityHalfLifeMs, popularityShare } = config
-  const { skewEpsilon, batchMax, batchSpanMs, negatives, expireAfterMs, evaluationSample } = config
+  const { skewEpsilon, batchMax, batchSpanMs, expireAfterMs, evaluationSample } = config
+  const { loss, negatives, hardNegativeShare } = config
   return {
     ...{ onlineRows, optimizer, learningRate, gradientNormMax, rowNormMax },
     ...{ userRowsMax, admitAfterUsers, examplesPerUserPerMinuteMax },
     ...{ itemRowsMax, admitAfterItems, popularityHalfLifeMs, popularityShare },
-    ...{ skewEpsilon, batchMax, batchSpanMs, negatives, expireAfterMs, evaluationSample },
+    ...{ skewEpsilon, batchMax, batchSpanMs, expireAfterMs, evaluationSample },
+    ...{ loss, negatives, hardNegativeShare },
   }
 }
 

@@ -1,4 +1,5 @@
 import { mix32, Random } from '../model/hash.ts'
+import type { Loss } from '../model/loss.ts'
 import type { FullStepInput } from '../model/engine.ts'
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { StreamingFrequency } from '../model/frequency.ts'
@@ -16,9 +17,10 @@ const weightMax = 1e6
 /**
  * One step's input, in buffers that are used again. Candidates are the distinct items of the batch and `negatives` draws from all items alike
  * (mixed negative sampling, Yang et al. 2020). With the frequency p of an item, B of the batch and M draws among n items, it is expected
- * B p + M / n times; a candidate that came m times stands for log(m / expected), which is what m equal rows would come to.
+ * B p + M / n times; listwise, a candidate that came m times stands for log(m / expected), which is what m equal rows would come to; otherwise m is its weight.
  */
 export class FullUpdateBatch implements FullStepInput {
+  readonly loss: Loss
   batch = 0
   /** Those that can be trained on, in their order. */
   examples: readonly Example[] = []
@@ -30,6 +32,8 @@ export class FullUpdateBatch implements FullStepInput {
   readonly targets: Int32Array
   readonly positiveBias: Float32Array
   readonly itemBias: Float32Array
+  readonly itemWeights: Float32Array
+  readonly rowWeights: Float32Array
   readonly weights: Float32Array
   /** [B] slots whose rows train: 0 where the user was dropped */
   readonly userSlots: Int32Array
@@ -51,6 +55,7 @@ export class FullUpdateBatch implements FullStepInput {
     const itemsMax = batch + negatives
     this.#model = model
     this.#options = options
+    this.loss = options.loss
     this.userRows = new Float32Array(batch * model.dim)
     this.userFeatures = new Float32Array(batch * featureWidth(model.user))
     this.itemRows = new Float32Array(itemsMax * model.dim)
@@ -58,6 +63,8 @@ export class FullUpdateBatch implements FullStepInput {
     this.targets = new Int32Array(batch)
     this.positiveBias = new Float32Array(batch)
     this.itemBias = new Float32Array(itemsMax)
+    this.itemWeights = new Float32Array(itemsMax)
+    this.rowWeights = new Float32Array(batch)
     this.weights = new Float32Array(batch)
     this.userSlots = new Int32Array(batch)
     this.userIdSlots = new Int32Array(batch)
@@ -148,11 +155,33 @@ export class FullUpdateBatch implements FullStepInput {
       this.itemRowSlots[n] = row
       table.copyRow(row, this.itemRows, n * dim)
       prepared.write(dense.item, items.preparedOf(slot), this.itemFeatures, n * prepared.width)
-      this.itemBias[n] = Math.log(this.#counts[n]! / this.#expected(frequency, slot, perItem))
+    }
+    const expected = (slot: number): number => this.#expected(frequency, slot, perItem)
+    if (this.loss.kind === 'listwise') this.#setBiases(expected)
+    else this.#setWeights(this.loss, expected)
+  }
+
+  #setBiases(expected: (slot: number) => number): void {
+    for (let n = 0; n < this.items; n++) {
+      this.itemBias[n] = Math.log(this.#counts[n]! / expected(this.itemSlots[n]!))
+    }
+    // The own item is there for certain, so it stands for itself (Khrylchenko et al. 2025, "Correcting the LogQ correction").
+    this.positiveBias.fill(0, 0, this.batch)
+  }
+
+  /** As in LearnerBatch: the candidates beside the own item are what is drawn. */
+  #setWeights(loss: Exclude<Loss, { kind: 'listwise' }>, expected: (slot: number) => number): void {
+    const together = loss.kind === 'pointwise' ? loss.negativesPerPositive : 1
+    let count = 0
+    for (let n = 0; n < this.items; n++) count += this.#counts[n]!
+    for (let n = 0; n < this.items; n++) {
+      this.itemWeights[n] = this.#counts[n]!
+      this.itemBias[n] = -Math.log((together * expected(this.itemSlots[n]!)) / count)
     }
     for (let b = 0; b < this.batch; b++) {
-      const slot = this.itemSlots[this.targets[b]!]!
-      this.positiveBias[b] = -Math.log(this.#expected(frequency, slot, perItem))
+      const target = this.targets[b]!
+      this.positiveBias[b] = this.itemBias[target]!
+      this.rowWeights[b] = together / Math.max(1, count - this.#counts[target]!)
     }
   }
 

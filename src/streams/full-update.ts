@@ -4,6 +4,7 @@ import type { FullStepOutput, FullTensorModel, TensorEngine } from '../model/eng
 import { Gate } from '../model/gate.ts'
 import type { GateFigures, GateOptions } from '../model/gate.ts'
 import { EmbeddingGradients } from '../model/prepared-features.ts'
+import type { Loss } from '../model/loss.ts'
 import { RowGradients } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec, Side } from '../model/spec.ts'
 import { allFinite } from '../model/typed-arrays.ts'
@@ -19,6 +20,7 @@ import { FullUpdateRecent } from './full-update-recent.ts'
 import type { CatalogueChange } from './learner-types.ts'
 
 export interface FullOptions extends GateOptions {
+  readonly loss: Loss
   /** Examples a step. */
   readonly batch: number
   /** Items drawn beside those of the batch. */

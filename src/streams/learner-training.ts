@@ -71,7 +71,7 @@ export class LearnerTraining {
       this.#counters.withoutNegatives += examples.length
       return
     }
-    batch.gatherNegatives(examples, this.#items, options.negatives)
+    batch.gatherNegatives(examples, this.#items, options)
     const output = await engine.step(batch)
     for (let b = 0; b < batch.batch; b++) {
       const loss = output.losses[b]!

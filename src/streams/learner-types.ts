@@ -2,17 +2,17 @@ import type { TensorModel } from '../model/engine.ts'
 import type { SgdOptions } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec } from '../model/spec.ts'
 import type { Example, Heartbeat, Item } from '../records/types.ts'
+import type { NegativeOptions } from './learner-batch.ts'
 import type { EvaluationSnapshot } from './learner-evaluation.ts'
 import type { BaseItems, ItemOptions, ItemOverride, ItemsSnapshot } from './learner-items.ts'
 import type { BaseRows, UserOptions, UserRow, UsersSnapshot } from './learner-users.ts'
 
 /** The fields of config's `learner` that decide what is learnt. */
-export interface LearnerOptions extends SgdOptions, UserOptions, ItemOptions {
+export interface LearnerOptions extends SgdOptions, UserOptions, ItemOptions, NegativeOptions {
   readonly onlineRows: 'user' | 'user+item'
   readonly batchMax: number
   /** Event time that a micro-batch may span: in a replay of sparse data, a batch would else hold days and learn them at once. */
   readonly batchSpanMs: number
-  readonly negatives: number
   readonly expireAfterMs: number
   readonly evaluationSample: number
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../src/model/engine.ts'
 import { Random } from '../../src/model/hash.ts'
+import { listwise, type Loss } from '../../src/model/loss.ts'
 import { initialise } from '../../src/model/initialise.ts'
 import { oracleEngine } from '../../src/model/oracle.ts'
 import type { FeatureSpec, ModelSpec } from '../../src/model/spec.ts'
@@ -30,6 +31,13 @@ const models: readonly (readonly [string, ModelSpec])[] = [
   ['no features at all', testModel([], [])],
 ]
 
+export const losses: readonly (readonly [string, Loss])[] = [
+  ['listwise', listwise],
+  ['pointwise', { kind: 'pointwise', negativesPerPositive: 3 }],
+  ['pairwise logistic', { kind: 'pairwise', form: 'logistic' }],
+  ['pairwise hinge', { kind: 'pairwise', form: 'hinge', margin: 0.7 }],
+]
+
 export function floats(count: number, random: Random, scale = 1): Float32Array {
   return Float32Array.from({ length: count }, () => scale * random.nextNormal())
 }
@@ -39,10 +47,12 @@ export function randomStep(
   batch: number,
   negatives: number,
   seed: number,
+  loss: Loss = listwise,
 ): StepInput {
   const random = new Random(1, seed)
   const itemWidth = featureWidth(model.item)
   return {
+    loss,
     batch,
     negatives,
     userRows: floats(batch * model.dim, random),
@@ -53,6 +63,7 @@ export function randomStep(
     negativeFeatures: floats(negatives * itemWidth, random),
     positiveBias: floats(batch, random),
     negativeBias: floats(batch * negatives, random),
+    negativeWeights: Float32Array.from({ length: batch * negatives }, () => random.nextFloat()),
     weights: Float32Array.from({ length: batch }, () => 0.5 + random.nextFloat()),
   }
 }
@@ -74,6 +85,20 @@ export function engineConformance(engine: TensorEngine): void {
         expectSame(await tested.step(input), await oracle.step(input))
       })
     })
+
+    test.each(losses)(
+      '%s step equals the oracle, also beside another loss',
+      async (_name, loss) => {
+        const input = randomStep(model, 17, 29, 3, loss)
+        // Logits in which a naive exponential overflows, and the next one after another loss.
+        input.positiveBias[1] = -200
+        input.negativeBias[5] = 150
+        await withModels(engine, model, async (tested, oracle) => {
+          await tested.step(randomStep(model, 4, 5, 1))
+          expectSame(await tested.step(input), await oracle.step(input))
+        })
+      },
+    )
 
     test('tower vectors equal the oracle and have length 1', async () => {
       const random = new Random(2, 2)
@@ -202,6 +227,7 @@ function slice(model: ModelSpec, input: StepInput, from: number, to: number): St
     positiveFeatures: rows(input.positiveFeatures, featureWidth(model.item)),
     positiveBias: rows(input.positiveBias, 1),
     negativeBias: rows(input.negativeBias, input.negatives),
+    negativeWeights: rows(input.negativeWeights, input.negatives),
     weights: rows(input.weights, 1),
   }
 }

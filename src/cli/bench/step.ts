@@ -1,6 +1,7 @@
 import type { StepInput } from '../../model/engine.ts'
 import { Random } from '../../model/hash.ts'
 import { initialise } from '../../model/initialise.ts'
+import { listwise } from '../../model/loss.ts'
 import { featureWidth, type ModelSpec, type TowerSpec } from '../../model/spec.ts'
 import { openEngine, type EngineName } from '../../runtime/engines/index.ts'
 import { median } from './arithmetic.ts'
@@ -81,6 +82,7 @@ function stepInput(batch: number): StepInput {
     Float32Array.from({ length }, () => random.nextFloat() - 0.5)
   const { dim } = model
   return {
+    loss: listwise,
     batch,
     negatives,
     userRows: floats(batch * dim),
@@ -91,6 +93,7 @@ function stepInput(batch: number): StepInput {
     negativeFeatures: floats(negatives * featureWidth(model.item)),
     positiveBias: new Float32Array(batch).fill(Math.log(1_500)),
     negativeBias: new Float32Array(batch * negatives).fill(Math.log(1_500 / negatives)),
+    negativeWeights: new Float32Array(batch * negatives),
     weights: new Float32Array(batch).fill(1),
   }
 }

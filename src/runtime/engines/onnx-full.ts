@@ -8,17 +8,20 @@ import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../mo
 import { featureWidth } from '../../model/spec.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
 import type { OnnxOptions } from './onnx-tensors.ts'
+import { SessionsByLoss } from './sessions-by-loss.ts'
 
 const sides: readonly Side[] = ['user', 'item']
 const none = new Float32Array(0)
 
 /** The step that trains everything; the parameters go in with each call. */
-export async function openFullModel(
+export function openFullModel(
   model: ModelSpec,
   dense: DenseParameters,
   options: OnnxOptions,
-): Promise<FullTensorModel> {
-  const session = await InferenceSession.create(fullStepGraph(model), sessionOptions(options))
+): FullTensorModel {
+  const steps = new SessionsByLoss((loss) =>
+    InferenceSession.create(fullStepGraph(model, loss), sessionOptions(options)),
+  )
   let ownBias = new Float32Array(0)
   return {
     async step(input) {
@@ -28,9 +31,9 @@ export async function openFullModel(
       }
       const feeds = { ...inputsOf(model, input, ownBias), ...parametersOf(model, dense) }
       // All outputs are fetched: asking for some of them has returned values under the wrong name (onnxruntime #26865).
-      return outputOf(model, await session.run(feeds))
+      return outputOf(model, await (await steps.of(input.loss)).run(feeds))
     },
-    close: () => session.release(),
+    close: () => steps.release(),
   }
 }
 
@@ -48,6 +51,10 @@ function inputsOf(
     ownBias: matrix(ownBias, batch, 1),
     itemBias: matrix(input.itemBias, 1, items),
     weights: matrix(input.weights, batch, 1),
+  }
+  if (input.loss.kind !== 'listwise') {
+    feeds['itemWeights'] = matrix(input.itemWeights, 1, items)
+    feeds['rowWeights'] = matrix(input.rowWeights, batch, 1)
   }
   if (userWidth > 0) feeds['userFeatures'] = matrix(input.userFeatures, batch, userWidth)
   if (itemWidth > 0) feeds['itemFeatures'] = matrix(input.itemFeatures, items, itemWidth)

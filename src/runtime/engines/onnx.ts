@@ -8,13 +8,14 @@ import { featureWidth } from '../../model/spec.ts'
 import { openFullModel } from './onnx-full.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
 import type { OnnxOptions } from './onnx-tensors.ts'
+import { SessionsByLoss } from './sessions-by-loss.ts'
 
 /** onnxruntime on the CPU, running the graphs of model/onnx-graph.ts. */
 export function onnxEngine(options: OnnxOptions): TensorEngine {
   return {
     name: 'onnx',
     open: (model, dense) => openModel(model, dense, options),
-    openFull: (model, dense) => openFullModel(model, dense, options),
+    openFull: (model, dense) => Promise.resolve(openFullModel(model, dense, options)),
   }
 }
 
@@ -29,7 +30,7 @@ async function openModel(
     item: await open(towerGraph(model, dense, 'item')),
   }
   const scores = await open(scoresGraph(model.dim))
-  const step = await open(stepGraph(model, dense))
+  const steps = new SessionsByLoss((loss) => open(stepGraph(model, dense, loss)))
   return {
     async vectors(side, rows, features, count) {
       const width = featureWidth(model[side])
@@ -46,10 +47,11 @@ async function openModel(
     },
     async step(input) {
       // All outputs are fetched: asking for some of them has returned values under the wrong name (onnxruntime #26865).
-      return stepOutput(await step.run(stepFeeds(model, input)))
+      return stepOutput(await (await steps.of(input.loss)).run(stepFeeds(model, input)))
     },
     async close() {
-      for (const session of [towers.user, towers.item, scores, step]) await session.release()
+      for (const session of [towers.user, towers.item, scores]) await session.release()
+      await steps.release()
     },
   }
 }
@@ -66,6 +68,9 @@ function stepFeeds(model: ModelSpec, input: StepInput): Record<string, Tensor> {
     positiveBias: matrix(input.positiveBias, batch, 1),
     negativeBias: matrix(input.negativeBias, batch, negatives),
     weights: matrix(input.weights, batch, 1),
+  }
+  if (input.loss.kind !== 'listwise') {
+    feeds['negativeWeights'] = matrix(input.negativeWeights, batch, negatives)
   }
   if (userWidth > 0) feeds['userFeatures'] = matrix(input.userFeatures, batch, userWidth)
   if (itemWidth > 0) {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { initialise } from '../../../src/model/initialise.ts'
+import { listwise } from '../../../src/model/loss.ts'
 import { oracleEngine } from '../../../src/model/oracle.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
 import type { Example, Features } from '../../../src/records/types.ts'
@@ -22,6 +23,7 @@ const model: ModelSpec = {
   item: { hidden: 5, features: [{ kind: 'categorical', name: 'kind', buckets: 16, dim: 3 }] },
 }
 const options: FullOptions = {
+  loss: listwise,
   ...{ batch: 16, negatives: 8, learningRate: 0.01, rowLearningRate: 0.1, frequencyRate: 0.01 },
   ...{ gradientNormMax: 5, rowNormMax: 10, userDropout: 0.1, itemDropout: 0.1 },
   ...{

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { mix32 } from '../../../src/model/hash.ts'
 import { initialise } from '../../../src/model/initialise.ts'
+import { listwise } from '../../../src/model/loss.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
 import type { Example, Features, Item } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
@@ -39,6 +40,8 @@ const options: LearnerOptions = {
   learningRate: 0.05,
   batchMax: 32,
   batchSpanMs: dayMs,
+  loss: listwise,
+  hardNegativeShare: 0,
   negatives: 24,
   popularityShare: 0.75,
   popularityHalfLifeMs: dayMs,
