@@ -158,7 +158,7 @@ export class FullUpdateBatch implements FullStepInput {
     }
     const expected = (slot: number): number => this.#expected(frequency, slot, perItem)
     if (this.loss.kind === 'listwise') this.#setBiases(expected)
-    else this.#setWeights(this.loss, expected)
+    else this.#setWeights(this.loss, items.size, expected)
   }
 
   #setBiases(expected: (slot: number) => number): void {
@@ -170,13 +170,18 @@ export class FullUpdateBatch implements FullStepInput {
   }
 
   /** As in LearnerBatch: the candidates beside the own item are what is drawn. */
-  #setWeights(loss: Exclude<Loss, { kind: 'listwise' }>, expected: (slot: number) => number): void {
+  #setWeights(
+    loss: Exclude<Loss, { kind: 'listwise' }>,
+    items: number,
+    expected: (slot: number) => number,
+  ): void {
     const together = loss.kind === 'pointwise' ? loss.negativesPerPositive : 1
     let count = 0
     for (let n = 0; n < this.items; n++) count += this.#counts[n]!
     for (let n = 0; n < this.items; n++) {
       this.itemWeights[n] = this.#counts[n]!
-      this.itemBias[n] = -Math.log((together * expected(this.itemSlots[n]!)) / count)
+      const perDraw = expected(this.itemSlots[n]!) / count
+      this.itemBias[n] = -Math.log(together * items * perDraw)
     }
     for (let b = 0; b < this.batch; b++) {
       const target = this.targets[b]!

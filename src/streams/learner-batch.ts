@@ -110,7 +110,7 @@ export class LearnerBatch implements StepInput {
       (count - hardCount) * items.sampler.probability(slot) +
       (hardCount * (inHard.get(slot) ?? 0)) / Math.max(1, hard.length)
     if (loss.kind === 'listwise') this.#setBiases(expected)
-    else this.#setWeights(loss, count, expected)
+    else this.#setWeights(loss, count, items.sampler.size, expected)
     for (let m = 0; m < this.negatives; m++) this.#places[this.negativeSlots[m]!] = 0
   }
 
@@ -139,15 +139,19 @@ export class LearnerBatch implements StepInput {
     }
   }
 
-  /** Pointwise, an item is told from `negativesPerPositive` draws; pairwise, from the mean of them. */
+  /**
+   * Pointwise, an item is told from `negativesPerPositive` draws; pairwise, from the mean of them. A logit is then the log of how much likelier the item is for
+   * this user than one in n is; cosines have no constant of their own that could learn the n.
+   */
   #setWeights(
     loss: Exclude<Loss, { kind: 'listwise' }>,
     count: number,
+    items: number,
     expected: (slot: number) => number,
   ): void {
     const { batch, negatives } = this
     const together = loss.kind === 'pointwise' ? loss.negativesPerPositive : 1
-    const biasOf = (slot: number): number => -Math.log((together * expected(slot)) / count)
+    const biasOf = (slot: number): number => -Math.log((together * items * expected(slot)) / count)
     for (let m = 0; m < negatives; m++) this.negativeBias[m] = biasOf(this.negativeSlots[m]!)
     for (let b = 0; b < batch; b++) {
       const positive = this.positiveSlots[b]!

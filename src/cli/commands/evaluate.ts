@@ -1,12 +1,16 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts'
 import { parseDay } from './full-update.ts'
 
 export interface EvaluateOptions extends CommonOptions {
-  readonly events: string
+  readonly protocol: 'temporal' | 'fixed-split'
+  readonly events?: string
   readonly days: number
   readonly until?: string
   readonly seeds: number
+  readonly train?: string
+  readonly test?: string
+  readonly epochs: number
   readonly json?: string
   readonly svg?: string
 }
@@ -16,25 +20,43 @@ export function addEvaluateCommand(program: Command): void {
     .description(
       'what the daily loop is worth on your own events: recall by sync interval, beside baselines; without Kafka and Redis',
     )
-    .requiredOption(
-      '--events <path>',
-      'what --events of start takes: a MovieTweetings folder, JSON lines',
+    .addOption(
+      new Option(
+        '--protocol <name>',
+        'temporal: day by day; fixed-split: the trainer alone, on published splits',
+      )
+        .choices(['temporal', 'fixed-split'])
+        .default('temporal'),
     )
-    .option('--days <count>', 'last days to ask about', wholeNumber(1, '--days'), 14)
+    .option(
+      '--events <path>',
+      'temporal: what --events of start takes: a MovieTweetings folder, JSON lines',
+    )
+    .option('--days <count>', 'temporal: last days to ask about', wholeNumber(1, '--days'), 14)
     .option(
       '--until <day>',
-      'first day that is left out (default: the last one, which may not be whole)',
+      'temporal: first day that is left out (default: the last one, which may not be whole)',
       parseDay,
     )
     .option(
       '--seeds <count>',
-      'runs from different random parameters',
+      'temporal: runs from different random parameters',
       wholeNumber(1, '--seeds'),
       3,
     )
+    .option('--train <file>', 'fixed-split: a line a user, its id and those of its items')
+    .option('--test <file>', 'fixed-split: likewise, what is to be found')
+    .option(
+      '--epochs <count>',
+      'fixed-split: passes over the training pairs',
+      wholeNumber(1, '--epochs'),
+      20,
+    )
     .option('--json <file>', 'write every figure as JSON')
-    .option('--svg <file>', 'draw recall@50 by sync interval')
+    .option('--svg <file>', 'temporal: draw recall@50 by sync interval')
     .action(async (options: EvaluateOptions) =>
-      (await import('../evaluate/evaluate.ts')).runEvaluate(options),
+      options.protocol === 'temporal'
+        ? (await import('../evaluate/temporal-command.ts')).runTemporal(options)
+        : (await import('../evaluate/fixed-split-command.ts')).runFixedSplit(options),
     )
 }

@@ -111,11 +111,11 @@ test.each([0, 0.5, 0.9])(
   },
 )
 
-test('pointwise, the logit that minimises the loss is the log of how often the item is clicked, less a constant', () => {
+test('pointwise, the logit that minimises the loss is the log of how often the item is clicked, times the number of items', () => {
   const { items, batch, pages } = catalogueOf(20)
   const loss: Loss = { kind: 'pointwise', negativesPerPositive: 3 }
   batch.gatherNegatives(pages, items, draws(200_000, loss, 0.5))
-  // With clicks of item i in a share c of all examples, weights w and biases b, the slope at s = log c is 0:
+  // With clicks of item i in a share c of all examples, weights w and biases b, the slope at s = log(c n) is 0:
   const click = 0.04
   const b = 0
   for (let m = 0; m < batch.negatives; m++) {
@@ -124,7 +124,8 @@ test('pointwise, the logit that minimises the loss is the log of how often the i
       expect(batch.negativeWeights[at]).toBe(0)
       continue
     }
-    const share = 1 / (1 + Math.exp(-(Math.log(click) + batch.negativeBias[at]!)))
+    const share =
+      1 / (1 + Math.exp(-(Math.log(click * items.sampler.size) + batch.negativeBias[at]!)))
     const slope = click * (share - 1) + batch.negativeWeights[at]! * share
     // Draws differ from what is expected of them by a few in a hundred.
     expect(Math.abs(slope)).toBeLessThan(0.1 * click)

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
+import { FreshetError } from '../../errors.ts'
 import { openFiles } from '../../runtime/replay/open-files.ts'
 import type { EvaluateOptions } from '../commands/evaluate.ts'
 import { readConfigFile } from '../options.ts'
@@ -15,12 +16,19 @@ import { askTwoTowers, twoTowerRows } from './two-tower.ts'
 /** Of the random parts of a replay: what fills pages up. */
 const replaySeed = 17
 
-/** `freshet evaluate`: the temporal protocol, as docs/quality.md defines it. */
-export async function runEvaluate(options: EvaluateOptions): Promise<void> {
+/** `freshet evaluate --protocol temporal`, as docs/quality.md defines it. @throws FreshetError */
+export async function runTemporal(options: EvaluateOptions): Promise<void> {
   const startedAt = new Date()
   const say = (text: string): void => void process.stderr.write(`${text}\n`)
-  const config = configOf(options)
-  const source = await openFiles(options.events, replaySeed)
+  const { events } = options
+  if (events === undefined) {
+    throw new FreshetError(
+      'USAGE_INVALID',
+      'the temporal protocol needs --events PATH; a split into two files goes with --protocol fixed-split',
+    )
+  }
+  const config = configOf(events, options)
+  const source = await openFiles(events, replaySeed)
   const { days, until = null } = options
   const questions = await questionsOf(source, config, { days, until })
   const asked = [...questions.cases.keys()]
@@ -70,7 +78,7 @@ const nameOf = {
 } as const
 
 /** What comes with the input, then what the user says: no server, so no address of one. */
-function configOf({ events, config, set }: EvaluateOptions): Config {
+function configOf(events: string, { config, set }: EvaluateOptions): Config {
   return loadConfig({
     texts: [...profileConfig(profileOf(events)), ...(config ?? []).map(readConfigFile)],
     environment: process.env,
