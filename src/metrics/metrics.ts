@@ -134,6 +134,16 @@ function learning({ counter, gauge }: Definers) {
       'progressive_auc_ratio',
       'Share of sampled negatives that score below the clicked item, before learning from it.',
     ),
+    segmentRecallAt: gauge(
+      'progressive_segment_recall_ratio',
+      'As progressive_recall_ratio, by item (fresh: first clicked in the last 24 hours; older), user (new: without an example so far; known) and scenario.',
+      ['by', 'segment', 'k'],
+    ),
+    segmentAuc: gauge(
+      'progressive_segment_auc_ratio',
+      'As progressive_auc_ratio, by the same segments.',
+      ['by', 'segment'],
+    ),
     lineageLag: gauge(
       'learner_lineage_lag_records',
       'Examples that a generation has still to learn, by what it is: live, candidate or previous; 0 without one.',

@@ -45,6 +45,17 @@ export function newFigures(): RecallFigures {
   return { cases: 0, hitsAt50: 0, hitsAt100: 0, reciprocalRanks: 0, areas: 0 }
 }
 
+/** What has been counted since `before`. */
+export function since(now: RecallFigures, before: RecallFigures): RecallFigures {
+  return {
+    cases: now.cases - before.cases,
+    hitsAt50: now.hitsAt50 - before.hitsAt50,
+    hitsAt100: now.hitsAt100 - before.hitsAt100,
+    reciprocalRanks: now.reciprocalRanks - before.reciprocalRanks,
+    areas: now.areas - before.areas,
+  }
+}
+
 /** Counts one case. @param rank null: the item could not be recalled at all */
 export function countRank(figures: RecallFigures, rank: number | null, items: number): void {
   figures.cases++

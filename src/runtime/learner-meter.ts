@@ -1,5 +1,6 @@
 import type { Metrics } from '../metrics/metrics.ts'
-import type { RecallFigures } from '../model/evaluation.ts'
+import { newFigures, since, type RecallFigures } from '../model/evaluation.ts'
+import type { ProgressiveFigures } from '../streams/learner-evaluation.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { LearnerCounters } from '../streams/learner-types.ts'
 import type { SourceRecord } from '../streams/stage.ts'
@@ -33,7 +34,7 @@ export class LearnerMeter {
   #counted: LearnerCounters
   #countedExamples: number
   /** Figures at earlier moments, the oldest first. */
-  #history: Moment[] = []
+  #history: ProgressiveFigures[] = []
 
   constructor(metrics: Metrics, clock: Clock, learner: Learner, isLive: () => boolean) {
     this.#metrics = metrics
@@ -117,7 +118,7 @@ export class LearnerMeter {
     if (learner.isEvaluating) this.#publishRecall(momentOf(learner))
   }
 
-  #publishRecall(now: Moment): void {
+  #publishRecall(now: ProgressiveFigures): void {
     const history = this.#history
     history.push(now)
     while (history.length > 2 && now.all.cases - history[1]!.all.cases >= recentCases) {
@@ -125,25 +126,41 @@ export class LearnerMeter {
     }
     // A quiet hour leaves many equal entries: only the one at the edge of the window matters.
     if (history.at(-2)?.all.cases === now.all.cases && history.length > 2) history.pop()
-    const { all, popularity } = history[0]!
-    const cases = now.all.cases - all.cases
-    if (cases <= 0) return
+    const before = history[0]!
+    const all = since(now.all, before.all)
+    const popularity = since(now.popularity24h, before.popularity24h)
+    if (all.cases <= 0) return
     const { recallAt, popularityRecallAt, auc } = this.#metrics
-    recallAt.set({ k: '50' }, (now.all.hitsAt50 - all.hitsAt50) / cases)
-    recallAt.set({ k: '100' }, (now.all.hitsAt100 - all.hitsAt100) / cases)
-    popularityRecallAt.set({ k: '50' }, (now.popularity.hitsAt50 - popularity.hitsAt50) / cases)
-    popularityRecallAt.set({ k: '100' }, (now.popularity.hitsAt100 - popularity.hitsAt100) / cases)
-    auc.set((now.all.areas - all.areas) / cases)
+    recallAt.set({ k: '50' }, all.hitsAt50 / all.cases)
+    recallAt.set({ k: '100' }, all.hitsAt100 / all.cases)
+    popularityRecallAt.set({ k: '50' }, popularity.hitsAt50 / popularity.cases)
+    popularityRecallAt.set({ k: '100' }, popularity.hitsAt100 / popularity.cases)
+    auc.set(all.areas / all.cases)
+    const fresh = since(now.freshItems, before.freshItems)
+    const newUsers = since(now.newUsers, before.newUsers)
+    this.#publishSegment('item', 'fresh', fresh)
+    this.#publishSegment('item', 'older', since(all, fresh))
+    this.#publishSegment('user', 'new', newUsers)
+    this.#publishSegment('user', 'known', since(all, newUsers))
+    for (const [scenario, figures] of Object.entries(now.scenarios)) {
+      const earlier = before.scenarios[scenario] ?? newFigures()
+      this.#publishSegment('scenario', scenario, since(figures, earlier))
+    }
+  }
+
+  /** A segment without recent cases keeps what was said of it last. */
+  #publishSegment(by: string, segment: string, figures: RecallFigures): void {
+    const { cases, hitsAt50, hitsAt100, areas } = figures
+    if (cases <= 0) return
+    const { segmentRecallAt, segmentAuc } = this.#metrics
+    segmentRecallAt.set({ by, segment, k: '50' }, hitsAt50 / cases)
+    segmentRecallAt.set({ by, segment, k: '100' }, hitsAt100 / cases)
+    segmentAuc.set({ by, segment }, areas / cases)
   }
 }
 
-interface Moment {
-  readonly all: RecallFigures
-  readonly popularity: RecallFigures
-}
-
-function momentOf({ figures }: Learner): Moment {
-  return { all: { ...figures.all }, popularity: { ...figures.popularity24h } }
+function momentOf({ figures }: Learner): ProgressiveFigures {
+  return structuredClone(figures)
 }
 
 function seconds(ms: number): number {

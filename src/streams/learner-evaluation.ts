@@ -17,6 +17,8 @@ export interface ProgressiveFigures {
   readonly freshItems: RecallFigures
   /** Clicks of users without an example so far. */
   readonly newUsers: RecallFigures
+  /** By scenario of the page; beyond `scenariosMax` of them, `other`. */
+  readonly scenarios: Record<string, RecallFigures>
   /** What showing the most clicked items of the last 24 hours would have reached on the same cases. */
   readonly popularity24h: RecallFigures
 }
@@ -168,15 +170,27 @@ export class LearnerEvaluation {
       countRank(this.figures.freshItems, rank, table.size)
     }
     if (this.#users.isNew(user)) countRank(this.figures.newUsers, rank, table.size)
+    countRank(this.#ofScenario(one.example.scenario), rank, table.size)
     countRank(this.figures.popularity24h, one.rankByPopularity, table.size)
   }
+
+  #ofScenario(scenario: string): RecallFigures {
+    const { scenarios } = this.figures
+    const isRoom =
+      Object.hasOwn(scenarios, scenario) || Object.keys(scenarios).length < scenariosMax
+    return (scenarios[isRoom ? scenario : 'other'] ??= newFigures())
+  }
 }
+
+/** Each has time series of its own. */
+const scenariosMax = 20
 
 export function noFigures(): ProgressiveFigures {
   return {
     all: newFigures(),
     freshItems: newFigures(),
     newUsers: newFigures(),
+    scenarios: {},
     popularity24h: newFigures(),
   }
 }

@@ -5,7 +5,7 @@ import {
 } from '../../src/cli/evaluate/full-update-of.ts'
 import type { JoinedDay } from '../../src/cli/evaluate/joined-days.ts'
 import type { RecallFigures } from '../../src/model/evaluation.ts'
-import { newFigures } from '../../src/model/evaluation.ts'
+import { newFigures, since } from '../../src/model/evaluation.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import { bootstrapGeneration } from '../../src/runtime/generation/generation.ts'
 import { baseOf, learnerOptions } from '../../src/runtime/learner-state.ts'
@@ -88,13 +88,6 @@ function takeFigures(comparison: Comparison, learner: Learner | null): Figures {
 function differenceOf(now: Figures, before: Figures): Figures {
   const names = Object.keys(now) as (keyof Figures)[]
   return Object.fromEntries(
-    names.map((name) => [name, subtract(now[name], before[name])]),
+    names.map((name) => [name, since(now[name], before[name])]),
   ) as unknown as Figures
-}
-
-function subtract(now: RecallFigures, before: RecallFigures): RecallFigures {
-  const names = Object.keys(now) as (keyof RecallFigures)[]
-  return Object.fromEntries(
-    names.map((name) => [name, now[name] - before[name]]),
-  ) as unknown as RecallFigures
 }

@@ -209,6 +209,25 @@ describe('learning', () => {
     expect(overrides.map(({ itemId }) => itemId)).toContain('unheard-of')
     expect(learner.figures.all).toMatchObject({ cases: 1, hitsAt100: 0 })
     expect(learner.figures.freshItems.cases).toBe(1)
+    expect(learner.figures.scenarios).toEqual({ '': learner.figures.all })
+  })
+
+  test('cases are counted by scenario, of which twenty have a name', async () => {
+    const learner = await newLearner()
+    await catalogue(learner, items30)
+    await learner.sync()
+    const named = Array.from({ length: 30 }, (_, i) => ({
+      ...example(`u${i}`, `item${i % 30}`),
+      scenario: `page${i}`,
+    }))
+    await apply(learner, named)
+    const { scenarios, all } = learner.figures
+    expect(Object.keys(scenarios)).toEqual([
+      ...Array.from({ length: 20 }, (_, i) => `page${i}`),
+      'other',
+    ])
+    expect(scenarios['other']!.cases).toBe(10)
+    expect(Object.values(scenarios).reduce((sum, { cases }) => sum + cases, 0)).toBe(all.cases)
   })
 
   test('an item row trains from the click that admits it on', async () => {
