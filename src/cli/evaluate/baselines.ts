@@ -37,8 +37,8 @@ export function askBaselines(questions: Questions): ReadonlyMap<string, ModelFig
     new PopularityBaseline('popularity, all history, daily', allHistory, items),
     new PopularityBaseline('popularity, 7 days, daily', popularity7d, items),
     new PopularityBaseline('popularity, 24 h, every 15 min', popularity24h, items),
-    new KnnBaseline(items),
-    new IalsBaseline(items),
+    itemKnn(items),
+    ials(items),
   ]
   const figures = new Map(baselines.map(({ name }) => [name, newModelFigures()]))
   for (const day of days) {
@@ -112,70 +112,38 @@ class PopularityBaseline implements Baseline {
   }
 }
 
+function itemKnn(items: ClickedItems): Baseline {
+  const knn = new ItemKnn(items)
+  return withTies(items, {
+    name: 'item-kNN, history up to date',
+    asOf: (timeMs) => timeMs,
+    scores: ({ history }) => knn.scores(history, items.size),
+    endDay: (day) => knn.learn(day),
+  })
+}
+
+function ials(items: ClickedItems): Baseline {
+  const model = new Ials(items)
+  return withTies(items, {
+    name: 'iALS, daily',
+    asOf: (timeMs) => Math.floor(timeMs / dayMs) * dayMs,
+    beginAsking: () => model.fit(),
+    scores: ({ example }) => model.scores(example.userId, items.size),
+    endDay: (day) => model.learn(day),
+  })
+}
+
 /** What a model says nothing about is ordered by the clicks of seven days: so little that it decides nothing else. */
 const tieShare = 1e-6
 
-class KnnBaseline implements Baseline {
-  readonly name = 'item-kNN, history up to date'
-  readonly #knn: ItemKnn
-  readonly #ties: PopularityBaseline
-
-  constructor(items: ClickedItems) {
-    this.#knn = new ItemKnn(items)
-    this.#ties = new PopularityBaseline('', popularity7d, items)
+function withTies(items: ClickedItems, model: Omit<Baseline, 'observe'>): Baseline {
+  const popularity = new PopularityBaseline('', popularity7d, items)
+  return {
+    ...model,
+    scores(one, timeMs) {
+      const ties = popularity.scores(one, timeMs)
+      return model.scores(one, timeMs).map((score, i) => score + tieShare * ties[i]!)
+    },
+    observe: (window) => popularity.observe(window),
   }
-
-  asOf(timeMs: number): number {
-    return timeMs
-  }
-
-  scores(one: Case, timeMs: number): Float32Array {
-    const ties = this.#ties.scores(one, timeMs)
-    return withTies(this.#knn.scores(one.history, ties.length), ties)
-  }
-
-  observe(window: JoinedWindow): void {
-    this.#ties.observe(window)
-  }
-
-  endDay(day: JoinedDay): void {
-    this.#knn.learn(day)
-  }
-}
-
-class IalsBaseline implements Baseline {
-  readonly name = 'iALS, daily'
-  readonly #ials: Ials
-  readonly #ties: PopularityBaseline
-
-  constructor(items: ClickedItems) {
-    this.#ials = new Ials(items)
-    this.#ties = new PopularityBaseline('', popularity7d, items)
-  }
-
-  asOf(timeMs: number): number {
-    return Math.floor(timeMs / dayMs) * dayMs
-  }
-
-  beginAsking(): void {
-    this.#ials.fit()
-  }
-
-  scores(one: Case, timeMs: number): Float32Array {
-    const ties = this.#ties.scores(one, timeMs)
-    return withTies(this.#ials.scores(one.example.userId, ties.length), ties)
-  }
-
-  observe(window: JoinedWindow): void {
-    this.#ties.observe(window)
-  }
-
-  endDay(day: JoinedDay): void {
-    this.#ials.learn(day)
-  }
-}
-
-function withTies(scores: Float32Array, ties: Float32Array): Float32Array {
-  for (let i = 0; i < scores.length; i++) scores[i]! += tieShare * ties[i]!
-  return scores
 }
