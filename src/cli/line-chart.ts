@@ -16,16 +16,20 @@ export interface LineChart {
 
 const width = 720
 const height = 320
-const margin = { left: 52, right: 16, top: 40, bottom: 44 }
+/** The names of the lines stand to the right of them. */
+const margin = { left: 52, right: 216, top: 40, bottom: 44 }
+const nameHeight = 16
 /** Neighbours differ in lightness as well as in hue. */
-const colours = ['#1b6ca8', '#d9822b', '#3a7d44', '#7a4fa3', '#8c8c8c', '#b03a48']
+const colours = ['#1b6ca8', '#d9822b', '#3a7d44', '#7a4fa3', '#8c8c8c', '#b03a48', '#00838f']
 
 /** A drawing of a few lines over time, as SVG without any script or font of its own. */
 export function lineChart({ title, x, mark, labels, fromY = 0, series }: LineChart): string {
   const points = series.flatMap((one) => one.points)
   const xs = points.map(([value]) => value)
   const [fromX, toX] = [Math.min(...xs), Math.max(...xs)]
-  const toY = niceAbove(Math.max(...points.map(([, value]) => value)))
+  const highest = Math.max(...points.map(([, value]) => value))
+  const stepY = niceAbove((highest - fromY) / 8)
+  const toY = fromY + Math.ceil((highest - fromY) / stepY) * stepY
   const placeX = (value: number): number =>
     margin.left + ((value - fromX) / (toX - fromX)) * (width - margin.left - margin.right)
   const placeY = (value: number): number =>
@@ -44,24 +48,40 @@ export function lineChart({ title, x, mark, labels, fromY = 0, series }: LineCha
       ([value, label]) =>
         text(placeX(value), height - margin.bottom + 16, label, 'text-anchor="middle" fill="#555"'),
     ),
-    text((margin.left + width) / 2, height - 8, x, 'text-anchor="middle" fill="#555"'),
+    text(
+      (margin.left + width - margin.right) / 2,
+      height - 8,
+      x,
+      'text-anchor="middle" fill="#555"',
+    ),
     ...(mark === undefined
       ? []
       : [line(placeX(mark), margin.top - 6, placeX(mark), height - margin.bottom, '#999', '4 3')]),
-    ...series.flatMap(({ name, points: own }, i) => {
-      const colour = colours[i % colours.length]!
+    ...series.map(({ points: own }, i) => {
       const path = own.map(([px, py]) => `${placeX(px).toFixed(1)},${placeY(py).toFixed(1)}`)
-      const left = width - margin.right - 170
-      const y = height - margin.bottom - 14 - 18 * (series.length - 1 - i)
-      return [
-        `<polyline points="${path.join(' ')}" fill="none" stroke="${colour}" stroke-width="2"/>`,
-        line(left, y - 4, left + 22, y - 4, colour, '', 3),
-        text(left + 28, y, name),
-      ]
+      return `<polyline points="${path.join(' ')}" fill="none" stroke="${colourOf(i)}" stroke-width="2"/>`
     }),
+    ...namesOf(series.map(({ points: own }) => placeY(own.at(-1)![1]))).map((y, i) =>
+      text(width - margin.right + 8, y + 4, series[i]!.name, `fill="${colourOf(i)}"`),
+    ),
     '</svg>',
   ]
   return `${parts.join('\n')}\n`
+}
+
+function colourOf(series: number): string {
+  return colours[series % colours.length]!
+}
+
+/** Heights for names beside lines that end at these: in the same order, and none over another. */
+function namesOf(ends: readonly number[]): number[] {
+  const places = [...ends]
+  const downwards = ends.map((_, i) => i).sort((a, b) => ends[a]! - ends[b]!)
+  for (const [n, i] of downwards.entries()) {
+    const before = downwards[n - 1]
+    if (before !== undefined) places[i] = Math.max(places[i]!, places[before]! + nameHeight)
+  }
+  return places
 }
 
 function ticks(from: number, to: number): number[] {

@@ -4,8 +4,8 @@ import type { Scores } from './figures.ts'
 
 export interface ReportRow {
   readonly name: string
-  /** How often serving takes the learner's state; Infinity: never, null: not of a learner. */
-  readonly syncMs: number | null
+  /** How often serving takes the learner's state; null: there is no learner. */
+  readonly syncMs: number | 'never' | null
   /** Over the seeds. */
   readonly mean: Scores
   /** Empty where there is nothing random. */
@@ -48,7 +48,7 @@ export function describe(report: EvaluationReport): string {
       head,
       rows.map(({ name, syncMs, mean, seeds: each }) => [
         name,
-        syncMs === null ? '' : intervalOf(syncMs),
+        intervalOf(syncMs),
         ...[mean.recallAt50, mean.recallAt100, mean.mrr, mean.freshRecallAt100].map(four),
         each.map(({ recallAt50 }) => four(recallAt50)).join(' '),
       ]),
@@ -60,14 +60,14 @@ export function describe(report: EvaluationReport): string {
 /** recall@50 by sync interval; what has none is a level. */
 export function chartOf({ events, from, to, rows }: EvaluationReport): string {
   const both = rows.filter(({ name }) => name === 'full + incremental')
-  const intervals = [...both].sort((a, b) => b.syncMs! - a.syncMs!)
+  const intervals = [...both].sort((a, b) => Number(b.syncMs) - Number(a.syncMs))
   const levels = rows.filter((row) => !both.includes(row) && shown.includes(row.name))
   const lowest = Math.min(...[...levels, ...both].map(({ mean }) => mean.recallAt50))
   return lineChart({
-    title: `recall@50 by sync interval: ${events}, ${from} to ${to}`,
+    title: `recall@50, ${from} to ${to}: ${events}`,
     x: 'how often serving takes the state of the learner',
-    labels: intervals.map(({ syncMs }, i) => [i, intervalOf(syncMs!)]),
-    fromY: Math.floor(lowest * 20) / 20,
+    labels: intervals.map(({ syncMs }, i) => [i, intervalOf(syncMs)]),
+    fromY: Math.floor(lowest * 50) / 50,
     series: [
       {
         name: 'full + incremental',
@@ -83,6 +83,7 @@ export function chartOf({ events, from, to, rows }: EvaluationReport): string {
 
 const shown = [
   'full only',
+  'incremental only',
   'popularity, 7 days, daily',
   'popularity, 24 h, every 15 min',
   'item-kNN, history up to date',
@@ -92,8 +93,8 @@ const shown = [
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 
-function intervalOf(syncMs: number): string {
-  if (syncMs === Infinity) return 'never'
+function intervalOf(syncMs: ReportRow['syncMs']): string {
+  if (syncMs === null || syncMs === 'never') return syncMs ?? ''
   return syncMs < hourMs ? `${syncMs / minuteMs} min` : `${syncMs / hourMs} h`
 }
 

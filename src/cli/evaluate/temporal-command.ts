@@ -54,7 +54,8 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   })
   const twoTowers = twoTowerRows.map(({ kind, syncMs }, i): ReportRow => {
     const seeds = perSeed.map((scores) => scores[i]!)
-    return { name: nameOf[kind], syncMs, mean: meanScores(seeds), seeds }
+    const sync = syncMs === Infinity ? 'never' : syncMs
+    return { name: nameOf[kind], syncMs: sync, mean: meanScores(seeds), seeds }
   })
   const report: EvaluationReport = {
     ...{ protocol: 'temporal', events: source.description, from, to, freshCases },
