@@ -22,7 +22,7 @@ export const full = z.strictObject({
   batch: z
     .union([z.literal('auto'), positive.min(2).max(4_096)])
     .default('auto')
-    .describe('examples a step; auto: so that a day has 200 steps or more, within 32 and 1024'),
+    .describe('examples a step; auto: so that a day has 200 steps or more, within 8 and 1024'),
   loss: loss.describe('as learner.loss; the others are the other items of the batch'),
   candidates: positive
     .default(1_024)

@@ -3,7 +3,7 @@ import type { FullOptions } from '../../streams/full-update.ts'
 import type { FullUpdateJob } from './job.ts'
 
 const stepsMin = 200
-const batchMin = 32
+const batchMin = 8
 const batchMax = 1_024
 
 /** Of the shuffle and of every random choice: another day, another order. */
@@ -11,7 +11,7 @@ export function seedOf({ day, seed }: Pick<FullUpdateJob, 'day' | 'seed'>): numb
   return hash32(day, mix32(seed))
 }
 
-/** Examples a step; `auto`: so that a day has 200 steps or more, within 32 and 1024. */
+/** Examples a step; `auto`: so that a day has 200 steps or more, within 8 and 1024. */
 export function batchOf(batch: number | 'auto', examples: number): number {
   if (batch !== 'auto') return batch
   return Math.min(batchMax, Math.max(batchMin, Math.floor(examples / stepsMin)))

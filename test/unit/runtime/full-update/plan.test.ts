@@ -6,12 +6,12 @@ import { batchOf, fullOptions, seedOf } from '../../../../src/runtime/full-updat
 
 const config = loadConfig({ texts: [], environment: {}, settings: [] })
 
-test('a day has 200 steps or more, of 32 to 1024 examples', () => {
-  const sizes = [1, 6_399, 6_400, 20_000, 204_799, 204_800, 1e8]
+test('a day has 200 steps or more, of 8 to 1024 examples', () => {
+  const sizes = [1, 1_799, 6_400, 20_000, 204_799, 204_800, 1e8]
   expect(sizes.map((examples) => batchOf('auto', examples))).toEqual([
-    32, 32, 32, 100, 1_023, 1_024, 1_024,
+    8, 8, 32, 100, 1_023, 1_024, 1_024,
   ])
-  for (const examples of [6_400, 12_345, 100_001, 204_800, 1e8]) {
+  for (const examples of [1_600, 12_345, 100_001, 204_800, 1e8]) {
     expect(Math.ceil(examples / batchOf('auto', examples))).toBeGreaterThanOrEqual(200)
   }
   expect(batchOf(77, 1e8)).toBe(77)
@@ -27,7 +27,7 @@ test('each day and each seed has an order of its own', () => {
 
 test('the gate looks at the last share of the day', () => {
   const job = fullUpdateJob(config, { day: '2026-01-02', parent: 'g', cuts: null })
-  expect(fullOptions(job, 1_000)).toMatchObject({ gateFrom: 800, batch: 32 })
+  expect(fullOptions(job, 1_000)).toMatchObject({ gateFrom: 800, batch: 8 })
   expect(fullOptions({ ...job, full: { ...job.full, gateShare: 1 } }, 1_000).gateFrom).toBe(0)
   const gateEvery = (examples: number) => fullOptions(job, examples).gateEvery
   expect([1_000, 500_000, 500_005, 10_000_000].map(gateEvery)).toEqual([1, 1, 2, 20])
