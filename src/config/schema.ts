@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isEmbedded } from '../model/embedded.ts'
 import { archive, compactor, full, generations, index } from './schema-daily.ts'
 import { loss, milliseconds, name, positive } from './schema-parts.ts'
 
@@ -94,6 +95,30 @@ const feature = z.discriminatedUnion('kind', [
     dim: positive.max(1024).default(16),
   }),
   z.strictObject({
+    kind: z.literal('vocabulary'),
+    name,
+    values: z
+      .array(name)
+      .min(1)
+      .refine(
+        (values) => new Set(values).size === values.length,
+        'each value may stand there once',
+      ),
+    dim: positive.max(1024).default(16),
+  }),
+  z.strictObject({
+    kind: z.literal('bucketised'),
+    name,
+    boundaries: z
+      .array(z.number())
+      .min(1)
+      .refine(
+        (all) => all.every((value, i) => i === 0 || value > all[i - 1]!),
+        'each boundary must be above the one before',
+      ),
+    dim: positive.max(1024).default(16),
+  }),
+  z.strictObject({
     kind: z.literal('numeric'),
     name,
     transform: z.enum(['none', 'log1p']).default('none'),
@@ -104,7 +129,13 @@ const feature = z.discriminatedUnion('kind', [
 ])
 
 const tower = z.strictObject({
-  features: z.array(feature).default([]),
+  features: z
+    .array(feature)
+    .refine((features) => {
+      const tables = features.filter(isEmbedded).map((each) => each.name)
+      return new Set(tables).size === tables.length
+    }, 'two features of one name would share an embedding table')
+    .default([]),
   hidden: positive.max(4096).default(64),
 })
 

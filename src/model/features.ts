@@ -1,5 +1,5 @@
 import type { Features } from '../records/types.ts'
-import { fnv1a } from './hash.ts'
+import { embeddedFeatures } from './embedded.ts'
 import type { TowerParameters, TowerSpec } from './spec.ts'
 
 /** Beyond this a value is taken for garbage: it could overflow a float on its way through a tower. */
@@ -7,7 +7,7 @@ const magnitudeMax = 1e6
 
 /**
  * Writes the F encoded features of one user or item to `out` from `offset` on, in the order of the spec:
- * - categorical: mean of the embedding rows of its values (bucket = FNV-1a of the UTF-8 value % buckets), zeros without values;
+ * - categorical, vocabulary, bucketised: mean of the embedding rows of its values, zeros without any;
  * - numeric: [(transform(x) - mean) / deviation, 0], or [0, 1] where it is missing;
  * - dense: as it is, zeros where it is missing.
  * Values that are not finite, out of range or of the wrong length count as missing.
@@ -21,18 +21,17 @@ export function encodeFeatures(
   offset: number,
 ): number {
   const unusable = encodePlain(tower, features, out, offset)
-  let at = offset
-  for (const spec of tower.features) {
-    if (spec.kind === 'categorical') {
-      const values = features.categorical.get(spec.name) ?? []
-      addEmbeddings(values, spec.buckets, parameters.embeddings[spec.name]!, out, at, spec.dim)
+  for (const { name, at, dim, rowsIn } of embeddedFeatures(tower)) {
+    const table = parameters.embeddings[name]!
+    const rows = rowsIn(features)
+    for (const row of rows) {
+      for (let i = 0; i < dim; i++) out[offset + at + i]! += table[row * dim + i]! / rows.length
     }
-    at += spec.kind === 'numeric' ? 2 : spec.dim
   }
   return unusable
 }
 
-/** The same with zeros for categorical features: what does not depend on parameters. */
+/** The same with zeros for embedded features: what does not depend on parameters. */
 export function encodePlain(
   tower: TowerSpec,
   features: Features,
@@ -43,7 +42,10 @@ export function encodePlain(
   let at = offset
   for (const spec of tower.features) {
     switch (spec.kind) {
+      case 'bucketised':
       case 'categorical':
+      case 'vocabulary':
+        if (spec.kind === 'bucketised' && Number.isNaN(features.numeric.get(spec.name))) unusable++
         out.fill(0, at, at + spec.dim)
         at += spec.dim
         break
@@ -68,18 +70,4 @@ export function encodePlain(
     }
   }
   return unusable
-}
-
-function addEmbeddings(
-  values: readonly string[],
-  buckets: number,
-  embeddings: Float32Array,
-  out: Float32Array,
-  at: number,
-  dim: number,
-): void {
-  for (const value of values) {
-    const row = (fnv1a(value) % buckets) * dim
-    for (let i = 0; i < dim; i++) out[at + i]! += embeddings[row + i]! / values.length
-  }
 }

@@ -1,3 +1,4 @@
+import { isEmbedded, tableRows } from './embedded.ts'
 import { Random } from './hash.ts'
 import type { DenseParameters, ModelSpec, TowerParameters, TowerSpec } from './spec.ts'
 import { featureWidth } from './spec.ts'
@@ -34,8 +35,8 @@ function initialiseTower(tower: TowerSpec, dim: number, random: Random): TowerPa
   const features = featureWidth(tower)
   const embeddings: Record<string, Float32Array> = {}
   for (const feature of tower.features) {
-    if (feature.kind !== 'categorical') continue
-    embeddings[feature.name] = normals(feature.buckets * feature.dim, 1, random)
+    if (!isEmbedded(feature)) continue
+    embeddings[feature.name] = normals(tableRows(feature) * feature.dim, 1, random)
   }
   return {
     projection: normals(

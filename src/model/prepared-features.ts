@@ -1,25 +1,17 @@
 import type { Features } from '../records/types.ts'
 import { encodePlain } from './features.ts'
-import { fnv1a } from './hash.ts'
+import { embeddedFeatures, type EmbeddedFeature } from './embedded.ts'
 import { RowSums } from './row-sums.ts'
 import type { TowerParameters, TowerSpec } from './spec.ts'
 import { featureWidth } from './spec.ts'
 import { grown } from './typed-arrays.ts'
 
-/** A categorical feature, and where its embedding goes. */
-interface Embedded {
-  readonly name: string
-  readonly buckets: number
-  readonly at: number
-  readonly dim: number
-}
-
 /** Features of many users or items with everything done that does not depend on what trains, numbered from 0 as they are added. */
 export class PreparedFeatures {
   readonly width: number
-  readonly embedded: readonly Embedded[]
-  /** Buckets of the values of each categorical feature: those of feature k of entry n lie from `ends[k + n K - 1]` to `ends[k + n K]`, K features each. */
-  buckets = new Uint32Array(64)
+  readonly embedded: readonly EmbeddedFeature[]
+  /** Rows of each embedded feature: those of feature k of entry n lie from `ends[k + n K - 1]` to `ends[k + n K]`, K features each. */
+  rows = new Uint32Array(64)
   ends = new Uint32Array(16)
   readonly #tower: TowerSpec
   #count = 0
@@ -29,7 +21,7 @@ export class PreparedFeatures {
   constructor(tower: TowerSpec) {
     this.#tower = tower
     this.width = featureWidth(tower)
-    this.embedded = embeddedOf(tower)
+    this.embedded = embeddedFeatures(tower)
   }
 
   /** Forgets all, keeps the memory. */
@@ -44,26 +36,26 @@ export class PreparedFeatures {
     this.#floats = grown(this.#floats, this.#count * width)
     encodePlain(this.#tower, features, this.#floats, number * width)
     this.ends = grown(this.ends, this.#count * embedded.length)
-    embedded.forEach(({ name, buckets }, k) => {
+    embedded.forEach(({ rowsIn }, k) => {
       const place = number * embedded.length + k
       let end = this.startOf(place)
-      for (const value of features.categorical.get(name) ?? []) {
-        this.buckets = grown(this.buckets, end + 1)
-        this.buckets[end++] = fnv1a(value) % buckets
+      for (const row of rowsIn(features)) {
+        this.rows = grown(this.rows, end + 1)
+        this.rows[end++] = row
       }
       this.ends[place] = end
     })
     return number
   }
 
-  /** Where the buckets of a feature of an entry begin. */
+  /** Where the rows of a feature of an entry begin. */
   startOf(place: number): number {
     return place === 0 ? 0 : this.ends[place - 1]!
   }
 
   /** Writes the F encoded features of an entry to `out`, with the embeddings as they are now. */
   write(parameters: TowerParameters, number: number, out: Float32Array, offset: number): void {
-    const { width, embedded, buckets } = this
+    const { width, embedded, rows } = this
     const from = number * width
     for (let i = 0; i < width; i++) out[offset + i] = this.#floats[from + i]!
     for (let k = 0; k < embedded.length; k++) {
@@ -73,7 +65,7 @@ export class PreparedFeatures {
       const [start, end] = [this.startOf(place), this.ends[place]!]
       const share = 1 / (end - start)
       for (let b = start; b < end; b++) {
-        const row = buckets[b]! * dim
+        const row = rows[b]! * dim
         for (let i = 0; i < dim; i++) out[offset + at + i]! += share * table[row + i]!
       }
     }
@@ -85,11 +77,11 @@ export class PreparedFeatures {
  * `apply` hands them over row by row, in the order in which they came.
  */
 export class EmbeddingGradients {
-  readonly #embedded: readonly Embedded[]
+  readonly #embedded: readonly EmbeddedFeature[]
   readonly #sums: readonly RowSums[]
 
   constructor(tower: TowerSpec) {
-    this.#embedded = embeddedOf(tower)
+    this.#embedded = embeddedFeatures(tower)
     this.#sums = this.#embedded.map(({ dim }) => new RowSums(dim))
   }
 
@@ -100,8 +92,7 @@ export class EmbeddingGradients {
       const [start, end] = [prepared.startOf(place), prepared.ends[place]!]
       const share = 1 / (end - start)
       const at = offset + this.#embedded[k]!.at
-      for (let b = start; b < end; b++)
-        this.#sums[k]!.add(prepared.buckets[b]!, gradients, at, share)
+      for (let b = start; b < end; b++) this.#sums[k]!.add(prepared.rows[b]!, gradients, at, share)
     }
   }
 
@@ -113,16 +104,4 @@ export class EmbeddingGradients {
       this.#sums[k]!.take((row, gradients, at) => update(name, row, gradients, at, dim))
     })
   }
-}
-
-function embeddedOf(tower: TowerSpec): Embedded[] {
-  const embedded: Embedded[] = []
-  let at = 0
-  for (const spec of tower.features) {
-    if (spec.kind === 'categorical') {
-      embedded.push({ name: spec.name, buckets: spec.buckets, at, dim: spec.dim })
-    }
-    at += spec.kind === 'numeric' ? 2 : spec.dim
-  }
-  return embedded
 }

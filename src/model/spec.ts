@@ -2,9 +2,25 @@
 
 export type FeatureSpec =
   | {
+      /** Strings, hashed into rows of an embedding table. */
       readonly kind: 'categorical'
       readonly name: string
       readonly buckets: number
+      readonly dim: number
+    }
+  | {
+      /** Strings that are known by name: row i + 1 for value i, row 0 for any other. */
+      readonly kind: 'vocabulary'
+      readonly name: string
+      readonly values: readonly string[]
+      readonly dim: number
+    }
+  | {
+      /** A number by the interval that it lies in: row 1 below the first boundary, row n + 1 from boundary n on; row 0 where it is missing. */
+      readonly kind: 'bucketised'
+      readonly name: string
+      /** Ascending. */
+      readonly boundaries: readonly number[]
       readonly dim: number
     }
   | {
@@ -55,7 +71,7 @@ export interface TowerParameters {
   readonly outputWeights: Float32Array
   /** [d] */
   readonly outputBias: Float32Array
-  /** Categorical feature name -> [buckets x dim] embedding table, gathered (mean over values) outside the graph. */
+  /** Name of an embedded feature -> [rows x dim] embedding table, gathered (mean over values) outside the graph. */
   readonly embeddings: Readonly<Record<string, Float32Array>>
 }
 

@@ -1,3 +1,4 @@
+import { isEmbedded, tableRows } from '../../model/embedded.ts'
 import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
@@ -18,8 +19,8 @@ export function denseTensorShapes(model: ModelSpec, prefix = ''): Named[] {
     const tower = model[side]
     const width = featureWidth(tower)
     const tables = tower.features.flatMap((feature) =>
-      feature.kind === 'categorical'
-        ? [{ name: embeddingName(side, feature.name), shape: [feature.buckets, feature.dim] }]
+      isEmbedded(feature)
+        ? [{ name: embeddingName(side, feature.name), shape: [tableRows(feature), feature.dim] }]
         : [],
     )
     return [
@@ -72,7 +73,7 @@ export function denseParameters(
     outputBias: take(`${side}.output_bias`),
     embeddings: Object.fromEntries(
       model[side].features
-        .filter((feature) => feature.kind === 'categorical')
+        .filter(isEmbedded)
         .map(({ name }) => [name, take(embeddingName(side, name))]),
     ),
   })

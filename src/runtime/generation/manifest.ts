@@ -7,6 +7,18 @@ const offsets = z.array(count)
 const feature = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('categorical'), name: z.string(), buckets: size, dim: size }),
   z.strictObject({
+    kind: z.literal('vocabulary'),
+    name: z.string(),
+    values: z.array(z.string()),
+    dim: size,
+  }),
+  z.strictObject({
+    kind: z.literal('bucketised'),
+    name: z.string(),
+    boundaries: z.array(z.number()),
+    dim: size,
+  }),
+  z.strictObject({
     kind: z.literal('numeric'),
     name: z.string(),
     transform: z.enum(['none', 'log1p']),
