@@ -67,6 +67,7 @@ async function stepsPerSecond(engine: TensorModel, examples: readonly Example[])
   batch.gatherPositives(part, learner.items)
   batch.gatherNegatives(part, learner.items, {
     loss: listwise,
+    logQ: true,
     negatives: 512,
     hardNegativeShare: 0,
   })
@@ -105,7 +106,7 @@ async function newLearner(engine: TensorModel) {
     ...{ skewEpsilon: 0.001, gradientNormMax: 5, rowNormMax: 10, expireAfterMs: 90 * 86_400_000 },
     ...{ userRowsMax: 1_000_000, itemRowsMax: 1_000_000, admitAfterUsers: 1, admitAfterItems: 2 },
     ...{ examplesPerUserPerMinuteMax: 1_000, evaluationSample: 1 },
-    ...{ loss: listwise, hardNegativeShare: 0 },
+    ...{ loss: listwise, logQ: true, hardNegativeShare: 0 },
   }
   const none = new Float32Array(0)
   const learner = createLearner(

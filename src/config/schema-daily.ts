@@ -24,6 +24,7 @@ export const full = z.strictObject({
     .default('auto')
     .describe('examples a step; auto: so that a day has 200 steps or more, within 8 and 1024'),
   loss: loss.describe('as learner.loss; the others are the other items of the batch'),
+  logQ: z.boolean().default(true).describe('as learner.logQ'),
   candidates: positive
     .default(1_024)
     .describe(

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { isEmbedded } from '../model/embedded.ts'
 import { archive, compactor, full, generations, index } from './schema-daily.ts'
+import { model } from './schema-model.ts'
 import { loss, milliseconds, name, positive } from './schema-parts.ts'
 
 const kafka = z.strictObject({
@@ -87,70 +87,6 @@ const source = z.strictObject({
     .describe('freshet field -> where it comes from; unnamed fields keep their own name'),
 })
 
-const feature = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('categorical'),
-    name,
-    buckets: positive.default(1024),
-    dim: positive.max(1024).default(16),
-  }),
-  z.strictObject({
-    kind: z.literal('vocabulary'),
-    name,
-    values: z
-      .array(name)
-      .min(1)
-      .refine(
-        (values) => new Set(values).size === values.length,
-        'each value may stand there once',
-      ),
-    dim: positive.max(1024).default(16),
-  }),
-  z.strictObject({
-    kind: z.literal('bucketised'),
-    name,
-    boundaries: z
-      .array(z.number())
-      .min(1)
-      .refine(
-        (all) => all.every((value, i) => i === 0 || value > all[i - 1]!),
-        'each boundary must be above the one before',
-      ),
-    dim: positive.max(1024).default(16),
-  }),
-  z.strictObject({
-    kind: z.literal('numeric'),
-    name,
-    transform: z.enum(['none', 'log1p']).default('none'),
-    mean: z.number().default(0),
-    deviation: z.number().positive().default(1),
-  }),
-  z.strictObject({ kind: z.literal('dense'), name, dim: positive.max(4096) }),
-])
-
-const tower = z.strictObject({
-  features: z
-    .array(feature)
-    .refine((features) => {
-      const tables = features.filter(isEmbedded).map((each) => each.name)
-      return new Set(tables).size === tables.length
-    }, 'two features of one name would share an embedding table')
-    .default([]),
-  hidden: positive.max(4096).default(64),
-})
-
-const model = z.strictObject({
-  dim: positive.max(1024).default(64).describe('dimension of ID rows and of both output vectors'),
-  temperature: z.number().positive().default(0.15),
-  user: tower.prefault({}),
-  item: tower.prefault({}),
-  seed: z.number().int().nonnegative().default(17),
-  engine: z
-    .enum(['onnx', 'typescript'])
-    .default('onnx')
-    .describe('onnx: onnxruntime; typescript: the slow oracle'),
-})
-
 const learner = z.strictObject({
   order: z
     .enum(['arrival', 'event-time'])
@@ -170,6 +106,10 @@ const learner = z.strictObject({
   loss: loss.describe(
     'listwise: softmax; pointwise: binary, the negatives weigh so much together; pairwise: logistic (BPR) or hinge (triplet)',
   ),
+  logQ: z
+    .boolean()
+    .default(true)
+    .describe('corrects for how often an item is drawn; without, popular items are held down'),
   negatives: positive.default(512).describe('sampled negatives a micro-batch'),
   hardNegativeShare: z
     .number()

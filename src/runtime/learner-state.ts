@@ -54,13 +54,13 @@ export function learnerOptions(config: Config['learner']): LearnerOptions {
   const { userRowsMax, admitAfterUsers, examplesPerUserPerMinuteMax } = config
   const { itemRowsMax, admitAfterItems, popularityHalfLifeMs, popularityShare } = config
   const { skewEpsilon, batchMax, batchSpanMs, expireAfterMs, evaluationSample } = config
-  const { loss, negatives, hardNegativeShare } = config
+  const { loss, logQ, negatives, hardNegativeShare } = config
   return {
     ...{ onlineRows, optimizer, learningRate, gradientNormMax, rowNormMax },
     ...{ userRowsMax, admitAfterUsers, examplesPerUserPerMinuteMax },
     ...{ itemRowsMax, admitAfterItems, popularityHalfLifeMs, popularityShare },
     ...{ skewEpsilon, batchMax, batchSpanMs, expireAfterMs, evaluationSample },
-    ...{ loss, negatives, hardNegativeShare },
+    ...{ loss, logQ, negatives, hardNegativeShare },
   }
 }
 

@@ -157,8 +157,9 @@ export class FullUpdateBatch implements FullStepInput {
       prepared.write(dense.item, items.preparedOf(slot), this.itemFeatures, n * prepared.width)
     }
     const expected = (slot: number): number => this.#expected(frequency, slot, perItem)
-    if (this.loss.kind === 'listwise') this.#setBiases(expected)
-    else this.#setWeights(this.loss, items.size, expected)
+    const { logQ } = this.#options
+    if (this.loss.kind === 'listwise') this.#setBiases(logQ ? expected : () => 1)
+    else this.#setWeights(this.loss, logQ ? (slot) => items.size * expected(slot) : null)
   }
 
   #setBiases(expected: (slot: number) => number): void {
@@ -172,16 +173,15 @@ export class FullUpdateBatch implements FullStepInput {
   /** As in LearnerBatch: the candidates beside the own item are what is drawn. */
   #setWeights(
     loss: Exclude<Loss, { kind: 'listwise' }>,
-    items: number,
-    expected: (slot: number) => number,
+    timesExpected: ((slot: number) => number) | null,
   ): void {
     const together = loss.kind === 'pointwise' ? loss.negativesPerPositive : 1
     let count = 0
     for (let n = 0; n < this.items; n++) count += this.#counts[n]!
     for (let n = 0; n < this.items; n++) {
       this.itemWeights[n] = this.#counts[n]!
-      const perDraw = expected(this.itemSlots[n]!) / count
-      this.itemBias[n] = -Math.log(together * items * perDraw)
+      const share = timesExpected === null ? 1 : timesExpected(this.itemSlots[n]!) / count
+      this.itemBias[n] = timesExpected === null ? 0 : -Math.log(together * share)
     }
     for (let b = 0; b < this.batch; b++) {
       const target = this.targets[b]!

@@ -21,6 +21,7 @@ import type { CatalogueChange } from './learner-types.ts'
 
 export interface FullOptions extends GateOptions {
   readonly loss: Loss
+  readonly logQ: boolean
   /** Examples a step. */
   readonly batch: number
   /** Items drawn beside those of the batch. */

@@ -12,6 +12,8 @@ const masked = -1e9
 
 export interface NegativeOptions {
   readonly loss: Loss
+  /** Whether the loss is corrected for how often an item is drawn; without, popular items are held down. */
+  readonly logQ: boolean
   /** Draws a micro-batch. */
   readonly negatives: number
   /** Share of the draws that comes from what ranking eliminated on the pages of the micro-batch, if anything. */
@@ -83,7 +85,7 @@ export class LearnerBatch implements StepInput {
   gatherNegatives(
     examples: readonly Example[],
     items: LearnerItems,
-    { loss, negatives: count, hardNegativeShare }: NegativeOptions,
+    { loss, logQ, negatives: count, hardNegativeShare }: NegativeOptions,
   ): void {
     const hard = hardSlots(examples, items)
     const hardCount = hard.length === 0 ? 0 : Math.round(hardNegativeShare * count)
@@ -109,8 +111,11 @@ export class LearnerBatch implements StepInput {
     const expected = (slot: number): number =>
       (count - hardCount) * items.sampler.probability(slot) +
       (hardCount * (inHard.get(slot) ?? 0)) / Math.max(1, hard.length)
-    if (loss.kind === 'listwise') this.#setBiases(expected)
-    else this.#setWeights(loss, count, items.sampler.size, expected)
+    if (loss.kind === 'listwise') this.#setBiases(logQ ? expected : () => 1)
+    else {
+      const shareOf = (slot: number): number => (items.sampler.size * expected(slot)) / count
+      this.#setWeights(loss, count, logQ ? shareOf : null)
+    }
     for (let m = 0; m < this.negatives; m++) this.#places[this.negativeSlots[m]!] = 0
   }
 
@@ -142,16 +147,17 @@ export class LearnerBatch implements StepInput {
   /**
    * Pointwise, an item is told from `negativesPerPositive` draws; pairwise, from the mean of them. A logit is then the log of how much likelier the item is for
    * this user than one in n is; cosines have no constant of their own that could learn the n.
+   * @param shareOf how often a draw gives the item, times n; null: no logQ
    */
   #setWeights(
     loss: Exclude<Loss, { kind: 'listwise' }>,
     count: number,
-    items: number,
-    expected: (slot: number) => number,
+    shareOf: ((slot: number) => number) | null,
   ): void {
     const { batch, negatives } = this
     const together = loss.kind === 'pointwise' ? loss.negativesPerPositive : 1
-    const biasOf = (slot: number): number => -Math.log((together * items * expected(slot)) / count)
+    const biasOf = (slot: number): number =>
+      shareOf === null ? 0 : -Math.log(together * shareOf(slot))
     for (let m = 0; m < negatives; m++) this.negativeBias[m] = biasOf(this.negativeSlots[m]!)
     for (let b = 0; b < batch; b++) {
       const positive = this.positiveSlots[b]!

@@ -23,13 +23,13 @@ export function fullOptions(
   examples: number,
 ): FullOptions {
   const { full, learner } = job
-  const { loss, candidates, learningRate, rowLearningRate, userDropout, itemDropout } = full
+  const { loss, logQ, candidates, learningRate, rowLearningRate, userDropout, itemDropout } = full
   const { frequencyRate, gateMinExamples, maxRegression } = full
   const { gradientNormMax, rowNormMax, expireAfterMs } = learner
   const batch = batchOf(full.batch, examples)
   const gateExamples = Math.floor(full.gateShare * examples)
   return {
-    ...{ loss, learningRate, rowLearningRate, userDropout, itemDropout },
+    ...{ loss, logQ, learningRate, rowLearningRate, userDropout, itemDropout },
     ...{ frequencyRate, gateMinExamples, maxRegression },
     ...{ gradientNormMax, rowNormMax, expireAfterMs },
     batch,

@@ -24,6 +24,7 @@ const model: ModelSpec = {
 }
 const options: FullOptions = {
   loss: listwise,
+  logQ: true,
   ...{ batch: 16, negatives: 8, learningRate: 0.01, rowLearningRate: 0.1, frequencyRate: 0.01 },
   ...{ gradientNormMax: 5, rowNormMax: 10, userDropout: 0.1, itemDropout: 0.1 },
   ...{

@@ -15,7 +15,7 @@ const model: ModelSpec = {
 }
 
 const draws = (negatives: number, loss: Loss = listwise, hardNegativeShare = 0) => ({
-  ...{ negatives, loss, hardNegativeShare },
+  ...{ negatives, loss, logQ: true, hardNegativeShare },
 })
 
 function setUp(): { items: LearnerItems; batch: LearnerBatch; examples: Example[] } {
@@ -132,6 +132,20 @@ test('pointwise, the logit that minimises the loss is the log of how often the i
   }
   const weights = batch.negativeWeights.subarray(0, batch.negatives)
   expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(3, 4)
+})
+
+test('without logQ a draw counts as it comes', () => {
+  const { items, batch, pages } = catalogueOf(20)
+  batch.gatherNegatives(pages, items, { ...draws(400), logQ: false })
+  const drawn = [...batch.negativeBias.subarray(0, batch.negatives)].filter((bias) => bias > -1e9)
+  const own = batch.negativeSlots.subarray(0, batch.negatives).includes(batch.positiveSlots[0]!)
+  const total = drawn.reduce((sum, bias) => sum + Math.exp(bias), 0)
+  if (own) expect(total).toBeLessThan(400)
+  else expect(total).toBeCloseTo(400, 2)
+  drawn.forEach((bias) => expect(Math.exp(bias)).toBeCloseTo(Math.round(Math.exp(bias)), 3))
+  const loss: Loss = { kind: 'pairwise', form: 'logistic' }
+  batch.gatherNegatives(pages, items, { ...draws(400, loss), logQ: false })
+  expect(new Set(batch.negativeBias.subarray(0, batch.negatives))).toEqual(new Set([0]))
 })
 
 test('pairwise weights come to one an example, and none is on its own item', () => {

@@ -41,6 +41,7 @@ const options: LearnerOptions = {
   batchMax: 32,
   batchSpanMs: dayMs,
   loss: listwise,
+  logQ: true,
   hardNegativeShare: 0,
   negatives: 24,
   popularityShare: 0.75,
