@@ -12,7 +12,7 @@ import type {
 import type { Case, CasesOfWindow } from './cases.ts'
 import type { ClickedItems } from './clicked-items.ts'
 import { countCase, newModelFigures, type ModelFigures } from './figures.ts'
-import { fullUpdateOf, type TrainingConfig } from './full-update-of.ts'
+import { fullUpdateOf, type Order, type TrainingConfig } from './full-update-of.ts'
 import { dayMs, type JoinedDay, type JoinedWindow } from './joined-days.ts'
 import { ranksIn } from './rank.ts'
 import { ServingView } from './serving-view.ts'
@@ -50,6 +50,7 @@ export interface Questions {
 export async function askTwoTowers(
   { days, items, cases }: Questions,
   config: TrainingConfig,
+  order: Order = 'shuffled',
 ): Promise<readonly ModelFigures[]> {
   const { seed, engine, ...model } = config.model
   const lineages = new Lineages(openEngine(engine), config)
@@ -77,7 +78,7 @@ export async function askTwoTowers(
         const liveSync = await learn(live.learner, window)
         for (const one of of('both')) one.push(liveSync)
       }
-      generation = (await fullUpdateOf(generation, day, config)).generation
+      generation = (await fullUpdateOf(generation, day, config, order)).generation
       before = day
     }
     return contenders.map(({ figures }) => figures)
