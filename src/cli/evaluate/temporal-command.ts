@@ -16,7 +16,7 @@ import { askTwoTowers, twoTowerRows } from './two-tower.ts'
 /** Of the random parts of a replay: what fills pages up. */
 const replaySeed = 17
 
-/** `freshet evaluate --protocol temporal`, as docs/quality.md defines it. @throws FreshetError */
+/** `freshet evaluate --protocol temporal`, as docs/evaluate.md defines it. @throws FreshetError */
 export async function runTemporal(options: EvaluateOptions): Promise<void> {
   const startedAt = new Date()
   const say = (text: string): void => void process.stderr.write(`${text}\n`)
