@@ -9,7 +9,15 @@ import { topicNames } from '../../src/records/topics.ts'
 import type { KafkaClient, Producer } from '../../src/runtime/ports.ts'
 import type { SourceRecord } from '../../src/streams/stage.ts'
 import { silentLog } from '../support/own-servers.ts'
-import { eventually, peer, randomName, readAll, testClient, testTopic } from './kafka/support.ts'
+import {
+  eventually,
+  peer,
+  peerProducer,
+  randomName,
+  readAll,
+  testClient,
+  testTopic,
+} from './kafka/support.ts'
 
 const partitions = 2
 
@@ -58,9 +66,7 @@ async function sendJson(
   topic: string,
   values: readonly (object | string | Buffer)[],
 ): Promise<void> {
-  // Without idempotence it repeats what it sends to topics whose leaders it does not know yet.
-  const producer = peer().producer({ idempotent: true, maxInFlightRequests: 1 })
-  await producer.connect()
+  const producer = await peerProducer(topic)
   const messages = values.map((value) => ({
     value: typeof value === 'object' && !Buffer.isBuffer(value) ? JSON.stringify(value) : value,
   }))
@@ -270,12 +276,13 @@ async function say(
   eventTime: number | string,
   inPartitions = [0, 1],
 ): Promise<void> {
-  const producer = peer().producer({ idempotent: true, maxInFlightRequests: 1 })
-  await producer.connect()
   const headers = { 'freshet-heartbeat': String(eventTime) }
   const messages = inPartitions.map((partition) => ({ partition, value: null, headers }))
-  for (const topic of topics) await producer.send({ topic, messages })
-  await producer.disconnect()
+  for (const topic of topics) {
+    const producer = await peerProducer(topic)
+    await producer.send({ topic, messages })
+    await producer.disconnect()
+  }
 }
 
 test('sources that send heartbeats are merged by time, topic and partition, in whatever order they come', async () => {

@@ -39,6 +39,27 @@ export function peer(brokers: readonly string[] = inject('kafkaBrokers')): Kafka
   return new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, clientId: 'peer' })
 }
 
+/**
+ * An idempotent producer of the peer, opened when the broker answers for every partition of the topic: what kafkajs sends again because one was not there yet
+ * gets new sequence numbers, which the broker refuses.
+ */
+export async function peerProducer(topic: string): Promise<ReturnType<Kafka['producer']>> {
+  const admin = peer().admin()
+  await admin.connect()
+  await eventually(
+    () =>
+      admin.fetchTopicOffsets(topic).then(
+        () => true,
+        () => false,
+      ),
+    `the broker answers for every partition of ${topic}`,
+  )
+  await admin.disconnect()
+  const producer = peer().producer({ idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  return producer
+}
+
 export function randomName(stem: string): string {
   return `${stem}-${randomUUID()}`
 }
