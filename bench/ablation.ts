@@ -4,9 +4,10 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { meanScores, scoresOf, type Scores } from '../src/cli/evaluate/figures.ts'
+import { meanScores, type Scores } from '../src/cli/evaluate/figures.ts'
+import { four } from '../src/cli/evaluate/report.ts'
 import { questionsOf } from '../src/cli/evaluate/temporal.ts'
-import { askTwoTowers, twoTowerRows, type TwoTowerRow } from '../src/cli/evaluate/two-tower.ts'
+import { scoresOfSeed, twoTowerRows, type TwoTowerRow } from '../src/cli/evaluate/two-tower.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { openFiles } from '../src/runtime/replay/open-files.ts'
 
@@ -70,11 +71,9 @@ for (const cell of wanted) {
     throw new Error(`there is no cell ${cell}: ${Object.keys(cells).join(', ')}`)
   const config = load(settings)
   const perSeed: (readonly Scores[])[] = []
+  const order = cell === 'ordered' ? 'ordered' : 'shuffled'
   for (let n = 0; n < Number(values.seeds); n++) {
-    const model = { ...config.model, seed: config.model.seed + n }
-    const order = cell === 'ordered' ? 'ordered' : 'shuffled'
-    const figures = await askTwoTowers(questions, { ...config, model }, order)
-    perSeed.push(figures.map(scoresOf))
+    perSeed.push(await scoresOfSeed(questions, config, config.model.seed + n, order))
   }
   const of = (kind: TwoTowerRow['kind']): Scores[] => {
     const row = twoTowerRows.findIndex(
@@ -88,8 +87,4 @@ for (const cell of wanted) {
   })
   const each = of('both').map(({ recallAt50 }) => four(recallAt50))
   console.log(`| ${cell} | ${columns.join(' | ')} | ${each.join(' ')} |`)
-}
-
-function four(share: number): string {
-  return share.toFixed(4).replace(/^0/, '')
 }

@@ -1,6 +1,7 @@
 import type { Features } from '../records/types.ts'
 import { fnv1a } from './hash.ts'
 import type { FeatureSpec, TowerSpec } from './spec.ts'
+import { widthOf } from './spec.ts'
 
 type EmbeddedSpec = Extract<FeatureSpec, { kind: 'categorical' | 'vocabulary' | 'bucketised' }>
 
@@ -26,7 +27,7 @@ export function embeddedFeatures(tower: TowerSpec): readonly EmbeddedFeature[] {
     if (isEmbedded(spec)) {
       embedded.push({ name: spec.name, at, dim: spec.dim, rowsIn: rowsIn(spec) })
     }
-    at += spec.kind === 'numeric' ? 2 : spec.dim
+    at += widthOf(spec)
   }
   ofTower.set(tower, embedded)
   return embedded

@@ -50,7 +50,12 @@ export type Side = 'user' | 'item'
 
 /** Width F of a tower's encoded features. A numeric feature takes two floats: the value, and 1 where it is missing. */
 export function featureWidth(tower: TowerSpec): number {
-  return tower.features.reduce((sum, f) => sum + (f.kind === 'numeric' ? 2 : f.dim), 0)
+  return tower.features.reduce((sum, feature) => sum + widthOf(feature), 0)
+}
+
+/** Floats that one feature takes among the encoded ones. */
+export function widthOf(feature: FeatureSpec): number {
+  return feature.kind === 'numeric' ? 2 : feature.dim
 }
 
 /**

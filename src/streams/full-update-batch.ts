@@ -180,8 +180,11 @@ export class FullUpdateBatch implements FullStepInput {
     for (let n = 0; n < this.items; n++) count += this.#counts[n]!
     for (let n = 0; n < this.items; n++) {
       this.itemWeights[n] = this.#counts[n]!
-      const share = timesExpected === null ? 1 : timesExpected(this.itemSlots[n]!) / count
-      this.itemBias[n] = timesExpected === null ? 0 : -Math.log(together * share)
+      if (timesExpected === null) this.itemBias[n] = 0
+      else {
+        const share = timesExpected(this.itemSlots[n]!) / count
+        this.itemBias[n] = -Math.log(together * share)
+      }
     }
     for (let b = 0; b < this.batch; b++) {
       const target = this.targets[b]!

@@ -87,7 +87,7 @@ export class LearnerBatch implements StepInput {
     items: LearnerItems,
     { loss, logQ, negatives: count, hardNegativeShare }: NegativeOptions,
   ): void {
-    const hard = hardSlots(examples, items)
+    const hard = hardNegativeShare === 0 ? [] : hardSlots(examples, items)
     const hardCount = hard.length === 0 ? 0 : Math.round(hardNegativeShare * count)
     const random = seededBy(examples)
     this.loss = loss

@@ -4,12 +4,13 @@ import {
   type TrainingConfig,
 } from '../../src/cli/evaluate/full-update-of.ts'
 import type { JoinedDay } from '../../src/cli/evaluate/joined-days.ts'
+import { learn } from '../../src/cli/evaluate/two-tower.ts'
 import type { RecallFigures } from '../../src/model/evaluation.ts'
 import { newFigures, since } from '../../src/model/evaluation.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import { bootstrapGeneration } from '../../src/runtime/generation/generation.ts'
 import { baseOf, learnerOptions } from '../../src/runtime/learner-state.ts'
-import { Comparison, type ComparedWindow } from '../../src/streams/comparison.ts'
+import { Comparison } from '../../src/streams/comparison.ts'
 import type { LearnerSetup } from '../../src/streams/learner-types.ts'
 import { createLearner, type Learner } from '../../src/streams/learner.ts'
 
@@ -70,12 +71,6 @@ export async function* simulate(
     await learner.applyCatalogue(cut, catalogue)
     await learner.sync()
   }
-}
-
-async function learn(learner: Learner, { catalogue, examples }: ComparedWindow): Promise<void> {
-  for (const { cut, changes } of catalogue) await learner.applyCatalogue(cut, changes)
-  for (const { cut, records } of examples) await learner.applyExamples(cut, records)
-  await learner.sync()
 }
 
 function takeFigures(comparison: Comparison, learner: Learner | null): Figures {

@@ -98,6 +98,7 @@ function intervalOf(syncMs: ReportRow['syncMs']): string {
   return syncMs < hourMs ? `${syncMs / minuteMs} min` : `${syncMs / hourMs} h`
 }
 
-function four(share: number): string {
+/** Four digits, as `.3897`. */
+export function four(share: number): string {
   return share.toFixed(4).replace(/^0/, '')
 }

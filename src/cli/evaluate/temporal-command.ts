@@ -11,7 +11,7 @@ import { askBaselines } from './baselines.ts'
 import { meanScores, scoresOf, type Scores } from './figures.ts'
 import { chartOf, describe, type EvaluationReport, type ReportRow } from './report.ts'
 import { questionsOf } from './temporal.ts'
-import { askTwoTowers, twoTowerRows } from './two-tower.ts'
+import { scoresOfSeed, twoTowerRows } from './two-tower.ts'
 
 /** Of the random parts of a replay: what fills pages up. */
 const replaySeed = 17
@@ -38,15 +38,11 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   say(
     `${source.description}: ${all.length} cases of ${from} to ${to}, ${freshCases} of fresh items`,
   )
-  const perSeed: Scores[][] = []
+  const perSeed: (readonly Scores[])[] = []
   for (let n = 0; n < options.seeds; n++) {
     const seed = config.model.seed + n
     say(`seed ${seed}: training ${questions.days.length} days`)
-    const figures = await askTwoTowers(questions, {
-      ...config,
-      model: { ...config.model, seed },
-    })
-    perSeed.push(figures.map(scoresOf))
+    perSeed.push(await scoresOfSeed(questions, config, seed))
   }
   say('baselines')
   const baselines = [...askBaselines(questions)].map(([name, figures]): ReportRow => {

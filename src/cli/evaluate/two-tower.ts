@@ -11,7 +11,7 @@ import type {
 } from '../../streams/learner-types.ts'
 import type { Case, CasesOfWindow } from './cases.ts'
 import type { ClickedItems } from './clicked-items.ts'
-import { countCase, newModelFigures, type ModelFigures } from './figures.ts'
+import { countCase, newModelFigures, scoresOf, type ModelFigures, type Scores } from './figures.ts'
 import { fullUpdateOf, type Order, type TrainingConfig } from './full-update-of.ts'
 import { dayMs, type JoinedDay, type JoinedWindow } from './joined-days.ts'
 import { ranksIn } from './rank.ts'
@@ -87,6 +87,17 @@ export async function askTwoTowers(
   }
 }
 
+/** Scores of each row of the table, from other random parameters than those of the configuration. */
+export async function scoresOfSeed(
+  questions: Questions,
+  config: TrainingConfig,
+  seed: number,
+  order?: Order,
+): Promise<readonly Scores[]> {
+  const model = { ...config.model, seed }
+  return (await askTwoTowers(questions, { ...config, model }, order)).map(scoresOf)
+}
+
 /** A generation that is learnt on, as serving gets it first. */
 interface Lineage {
   readonly learner: Learner
@@ -133,7 +144,8 @@ interface TimedSync {
   readonly atMs: number
 }
 
-async function learn(learner: Learner, window: JoinedWindow): Promise<TimedSync> {
+/** What the learner does with a window, and what serving gets of it. */
+export async function learn(learner: Learner, window: JoinedWindow): Promise<TimedSync> {
   for (const { cut, changes } of window.catalogue) await learner.applyCatalogue(cut, changes)
   for (const { cut, records } of window.examples) await learner.applyExamples(cut, records)
   return { sync: await learner.sync(), atMs: window.endMs }
