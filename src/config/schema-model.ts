@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { computedNames } from '../model/computed-features.ts'
 import { isEmbedded } from '../model/embedded.ts'
 import { name, positive } from './schema-parts.ts'
 
@@ -37,28 +38,65 @@ const feature = z.discriminatedUnion('kind', [
     kind: z.literal('numeric'),
     name,
     transform: z.enum(['none', 'log1p']).default('none'),
-    mean: z.number().default(0),
-    deviation: z.number().positive().default(1),
+    mean: z
+      .number()
+      .nullable()
+      .default(null)
+      .describe('null: running statistics, kept with the generation'),
+    deviation: z.number().positive().nullable().default(null).describe('standard deviation'),
   }),
   z.strictObject({ kind: z.literal('dense'), name, dim: positive.max(4096) }),
 ])
 
+const reserved = 'freshet.'
+const computed: readonly string[] = Object.values(computedNames)
+
 const tower = z.strictObject({
   features: z
-    .array(feature)
-    .refine((features) => {
-      const tables = features.filter(isEmbedded).map((each) => each.name)
-      return new Set(tables).size === tables.length
-    }, 'two features of one name would share an embedding table')
+    .array(
+      feature
+        .refine(
+          (each) => each.kind !== 'numeric' || (each.mean === null) === (each.deviation === null),
+          'mean and deviation go together: give both, or neither to have them from the data',
+        )
+        .refine(
+          ({ kind, name }) =>
+            !name.startsWith(reserved) || (kind === 'numeric' && computed.includes(name)),
+          `names that begin with ${reserved} are those of computed features, which are numeric: ${computed.join(', ')}`,
+        ),
+    )
+    .refine(
+      (features) => isDistinct(features.filter(isEmbedded)),
+      'two features of one name would share an embedding table',
+    )
+    .refine(
+      (features) =>
+        isDistinct(features.filter((each) => each.kind === 'numeric' && each.mean === null)),
+      'two numeric features of one name would share their statistics: give one of them a mean and a deviation',
+    )
     .default([]),
   hidden: positive.max(4096).default(64),
 })
+
+function isDistinct(features: readonly { readonly name: string }[]): boolean {
+  return new Set(features.map((each) => each.name)).size === features.length
+}
 
 /** What a generation is made of. */
 export const model = z.strictObject({
   dim: positive.max(1024).default(64).describe('dimension of ID rows and of both output vectors'),
   temperature: z.number().positive().default(0.15),
-  user: tower.prefault({}),
+  popularityHalfLifeHours: z
+    .number()
+    .positive()
+    .default(24)
+    .describe('of the computed item feature freshet.recent_clicks'),
+  user: tower
+    .refine(
+      ({ features }) => features.every((each) => !each.name.startsWith(reserved)),
+      `${computed.join(' and ')} are features of items`,
+    )
+    .prefault({}),
   item: tower.prefault({}),
   seed: z.number().int().nonnegative().default(17),
   engine: z

@@ -1,7 +1,7 @@
 import type { Features } from '../records/types.ts'
 import { fnv1a } from './hash.ts'
 import type { FeatureSpec, TowerSpec } from './spec.ts'
-import { widthOf } from './spec.ts'
+import { placesOf } from './spec.ts'
 
 type EmbeddedSpec = Extract<FeatureSpec, { kind: 'categorical' | 'vocabulary' | 'bucketised' }>
 
@@ -21,14 +21,9 @@ const ofTower = new WeakMap<TowerSpec, readonly EmbeddedFeature[]>()
 export function embeddedFeatures(tower: TowerSpec): readonly EmbeddedFeature[] {
   const known = ofTower.get(tower)
   if (known !== undefined) return known
-  const embedded: EmbeddedFeature[] = []
-  let at = 0
-  for (const spec of tower.features) {
-    if (isEmbedded(spec)) {
-      embedded.push({ name: spec.name, at, dim: spec.dim, rowsIn: rowsIn(spec) })
-    }
-    at += widthOf(spec)
-  }
+  const embedded = placesOf(tower).flatMap(({ spec, at }) =>
+    isEmbedded(spec) ? [{ name: spec.name, at, dim: spec.dim, rowsIn: rowsIn(spec) }] : [],
+  )
   ofTower.set(tower, embedded)
   return embedded
 }

@@ -1,5 +1,5 @@
 import type { Loss } from './loss.ts'
-import type { DenseParameters, ModelSpec, Side } from './spec.ts'
+import type { DenseParameters, ModelSpec, Side, TrainedParameters } from './spec.ts'
 
 /**
  * One tensor engine: forward of a tower, and gradients of one step. Optimisers, gather and scatter are outside, in typed
@@ -65,7 +65,7 @@ export interface FullStepOutput {
   /** [N x F_item] */
   readonly itemFeatureGradients: Float32Array
   /** In the shapes of the parameters; without embeddings, whose gradients follow from those of the features. */
-  readonly dense: DenseParameters
+  readonly dense: TrainedParameters
 }
 
 export interface TensorModel {

@@ -1,14 +1,18 @@
 import type { Features } from '../records/types.ts'
 import { embeddedFeatures } from './embedded.ts'
-import type { TowerParameters, TowerSpec } from './spec.ts'
+import { standardiseNumbers } from './running-statistics.ts'
+import type { NumericSpec, TowerParameters, TowerSpec } from './spec.ts'
+import { featureWidth } from './spec.ts'
 
 /** Beyond this a value is taken for garbage: it could overflow a float on its way through a tower. */
 const magnitudeMax = 1e6
+/** Likewise, before it is standardised by running statistics, which limit it. */
+const rawMax = 1e15
 
 /**
  * Writes the F encoded features of one user or item to `out` from `offset` on, in the order of the spec:
  * - categorical, vocabulary, bucketised: mean of the embedding rows of its values, zeros without any;
- * - numeric: [(transform(x) - mean) / deviation, 0], or [0, 1] where it is missing;
+ * - numeric: [(transform(x) - mean) / deviation, 0], or [0, 1] where it is missing or nothing is known of its mean;
  * - dense: as it is, zeros where it is missing.
  * Values that are not finite, out of range or of the wrong length count as missing.
  * @returns how many features were unusable in that way
@@ -28,10 +32,14 @@ export function encodeFeatures(
       for (let i = 0; i < dim; i++) out[offset + at + i]! += table[row * dim + i]! / rows.length
     }
   }
+  standardiseNumbers(tower, parameters, out, offset, 1, featureWidth(tower))
   return unusable
 }
 
-/** The same with zeros for embedded features: what does not depend on parameters. */
+/**
+ * The same as far as it does not depend on parameters: with zeros for embedded features, and [transform(x), 0] for numbers that running statistics
+ * standardise.
+ */
 export function encodePlain(
   tower: TowerSpec,
   features: Features,
@@ -49,16 +57,10 @@ export function encodePlain(
         out.fill(0, at, at + spec.dim)
         at += spec.dim
         break
-      case 'numeric': {
-        const raw = features.numeric.get(spec.name)
-        const value = spec.transform === 'log1p' && raw !== undefined ? Math.log1p(raw) : raw
-        const standardised = value === undefined ? NaN : (value - spec.mean) / spec.deviation
-        const isUsable = Math.abs(standardised) <= magnitudeMax
-        if (raw !== undefined && !isUsable) unusable++
-        out[at++] = isUsable ? standardised : 0
-        out[at++] = isUsable ? 0 : 1
+      case 'numeric':
+        if (!writeNumber(spec, features.numeric.get(spec.name), out, at)) unusable++
+        at += 2
         break
-      }
       case 'dense': {
         const values = features.dense.get(spec.name)
         const isUsable =
@@ -70,4 +72,19 @@ export function encodePlain(
     }
   }
   return unusable
+}
+
+/** Writes what `encodePlain` writes of a number. @returns false where there is one and it is unusable */
+export function writeNumber(
+  { transform, mean, deviation }: NumericSpec,
+  raw: number | undefined,
+  out: Float32Array,
+  at: number,
+): boolean {
+  const value = transform === 'log1p' && raw !== undefined ? Math.log1p(raw) : (raw ?? NaN)
+  const scaled = mean === null ? value : (value - mean) / deviation!
+  const isUsable = Math.abs(scaled) <= (mean === null ? rawMax : magnitudeMax)
+  out[at] = isUsable ? scaled : 0
+  out[at + 1] = isUsable ? 0 : 1
+  return isUsable || raw === undefined
 }

@@ -1,5 +1,6 @@
 import { isEmbedded, tableRows } from './embedded.ts'
 import { Random } from './hash.ts'
+import { noStatistics, runningFeatures } from './running-statistics.ts'
 import type { DenseParameters, ModelSpec, TowerParameters, TowerSpec } from './spec.ts'
 import { featureWidth } from './spec.ts'
 
@@ -54,6 +55,9 @@ function initialiseTower(tower: TowerSpec, dim: number, random: Random): TowerPa
     ),
     outputBias: new Float32Array(dim),
     embeddings,
+    statistics: Object.fromEntries(
+      runningFeatures(tower).map(({ name }) => [name, noStatistics()]),
+    ),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { TowerParameters } from './spec.ts'
+import type { TowerParameters, TrainedTower } from './spec.ts'
 
 /** A vector shorter than this is divided by this instead of by its length. */
 export const lengthMin = 1e-6
@@ -154,7 +154,7 @@ export interface FullGradients {
   readonly rows: Float32Array
   /** [count x F] */
   readonly features: Float32Array
-  readonly parameters: TowerParameters
+  readonly parameters: TrainedTower
 }
 
 export type Floats = Float32Array | Float64Array

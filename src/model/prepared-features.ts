@@ -2,7 +2,7 @@ import type { Features } from '../records/types.ts'
 import { encodePlain } from './features.ts'
 import { embeddedFeatures, type EmbeddedFeature } from './embedded.ts'
 import { RowSums } from './row-sums.ts'
-import type { TowerParameters, TowerSpec } from './spec.ts'
+import type { TowerSpec, TrainedTower } from './spec.ts'
 import { featureWidth } from './spec.ts'
 import { grown } from './typed-arrays.ts'
 
@@ -53,8 +53,8 @@ export class PreparedFeatures {
     return place === 0 ? 0 : this.ends[place - 1]!
   }
 
-  /** Writes the F encoded features of an entry to `out`, with the embeddings as they are now. */
-  write(parameters: TowerParameters, number: number, out: Float32Array, offset: number): void {
+  /** Writes the F encoded features of an entry to `out`, with the embeddings as they are now; `standardiseNumbers` is left to do. */
+  write(parameters: TrainedTower, number: number, out: Float32Array, offset: number): void {
     const { width, embedded, rows } = this
     const from = number * width
     for (let i = 0; i < width; i++) out[offset + i] = this.#floats[from + i]!

@@ -23,14 +23,17 @@ export type FeatureSpec =
       readonly boundaries: readonly number[]
       readonly dim: number
     }
-  | {
-      readonly kind: 'numeric'
-      readonly name: string
-      readonly transform: 'none' | 'log1p'
-      readonly mean: number
-      readonly deviation: number
-    }
+  | NumericSpec
   | { readonly kind: 'dense'; readonly name: string; readonly dim: number }
+
+/** A number, transformed, less its mean, over its standard deviation: of running statistics where the two are null. */
+export interface NumericSpec {
+  readonly kind: 'numeric'
+  readonly name: string
+  readonly transform: 'none' | 'log1p'
+  readonly mean: number | null
+  readonly deviation: number | null
+}
 
 export interface TowerSpec {
   readonly features: readonly FeatureSpec[]
@@ -42,6 +45,8 @@ export interface ModelSpec {
   readonly dim: number
   /** Cosines are divided by this before the softmax. */
   readonly temperature: number
+  /** Of the computed feature `recentClicks`, see computed-features.ts; 24 by default. */
+  readonly popularityHalfLifeHours?: number | undefined
   readonly user: TowerSpec
   readonly item: TowerSpec
 }
@@ -51,6 +56,18 @@ export type Side = 'user' | 'item'
 /** Width F of a tower's encoded features. A numeric feature takes two floats: the value, and 1 where it is missing. */
 export function featureWidth(tower: TowerSpec): number {
   return tower.features.reduce((sum, feature) => sum + widthOf(feature), 0)
+}
+
+/** The features of a tower, with the place at which each one begins among the F. */
+export function placesOf(
+  tower: TowerSpec,
+): readonly { readonly spec: FeatureSpec; readonly at: number }[] {
+  let end = 0
+  return tower.features.map((spec) => {
+    const at = end
+    end += widthOf(spec)
+    return { spec, at }
+  })
 }
 
 /** Floats that one feature takes among the encoded ones. */
@@ -65,7 +82,13 @@ export function widthOf(feature: FeatureSpec): number {
  *   output = y / |y|
  * All matrices are row-major.
  */
-export interface TowerParameters {
+export interface TowerParameters extends TrainedTower {
+  /** Name of a numeric feature without a mean of its own -> its statistics, see running-statistics.ts. */
+  readonly statistics: Readonly<Record<string, Float64Array>>
+}
+
+/** What gradients and moments have the shapes of. */
+export interface TrainedTower {
   /** [F x d] */
   readonly projection: Float32Array
   /** [(d + F) x hidden] */
@@ -83,4 +106,9 @@ export interface TowerParameters {
 export interface DenseParameters {
   readonly user: TowerParameters
   readonly item: TowerParameters
+}
+
+export interface TrainedParameters {
+  readonly user: TrainedTower
+  readonly item: TrainedTower
 }

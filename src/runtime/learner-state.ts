@@ -219,11 +219,14 @@ function openFeeds(
 
 export function baseOf(generation: Generation): LearnerBase {
   const { userDefaultRow, itemDefaultRow, userIds, userRows, itemIds, itemRows } = generation
-  const { userSeenMs, itemSeenMs, itemVectors } = generation
+  const { userSeenMs, itemSeenMs, itemVectors, itemActivity } = generation
   return {
     ...{ userDefaultRow, itemDefaultRow },
     users: { ids: userIds, rows: userRows, seenMs: userSeenMs, recentItems: recentOf(generation) },
-    items: { ids: itemIds, rows: itemRows, seenMs: itemSeenMs, vectors: itemVectors },
+    items: {
+      ...{ ids: itemIds, rows: itemRows, seenMs: itemSeenMs, vectors: itemVectors },
+      activity: itemActivity,
+    },
     eventTimeMs: baseTimeOf(generation),
   }
 }

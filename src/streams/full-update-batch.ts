@@ -3,7 +3,9 @@ import type { Loss } from '../model/loss.ts'
 import type { FullStepInput } from '../model/engine.ts'
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { StreamingFrequency } from '../model/frequency.ts'
+import { hourMs } from '../model/item-activity.ts'
 import { PreparedFeatures } from '../model/prepared-features.ts'
+import { observeNumbers, standardiseNumbers } from '../model/running-statistics.ts'
 import type { DenseParameters, ModelSpec } from '../model/spec.ts'
 import { featureWidth } from '../model/spec.ts'
 import { grown } from '../model/typed-arrays.ts'
@@ -42,6 +44,8 @@ export class FullUpdateBatch implements FullStepInput {
   /** [B] and [N] slots of the ids themselves */
   readonly userIdSlots: Int32Array
   readonly itemSlots: Int32Array
+  /** [N] hour, since the epoch, as of which the item's computed features are: that of an example that it is a candidate for */
+  readonly itemHours: Float64Array
   /** Entry b is example b's. */
   readonly userPrepared: PreparedFeatures
   readonly #counts: Int32Array
@@ -70,6 +74,7 @@ export class FullUpdateBatch implements FullStepInput {
     this.userIdSlots = new Int32Array(batch)
     this.itemSlots = new Int32Array(itemsMax)
     this.itemRowSlots = new Int32Array(itemsMax)
+    this.itemHours = new Float64Array(itemsMax)
     this.userPrepared = new PreparedFeatures(model.user)
     this.#counts = new Int32Array(itemsMax)
   }
@@ -117,26 +122,31 @@ export class FullUpdateBatch implements FullStepInput {
       users.copyRow(row, this.userRows, b * dim)
       prepared.write(dense.user, prepared.add(features), this.userFeatures, b * prepared.width)
     })
+    const { user } = this.#model
+    observeNumbers(user, dense.user, this.userFeatures, this.batch, prepared.width)
+    standardiseNumbers(user, dense.user, this.userFeatures, 0, this.batch, prepared.width)
   }
 
   #gatherItems(examples: readonly Example[], items: FullUpdateItems, random: Random): void {
     this.items = 0
     examples.forEach(({ itemId, eventTimeMs }, b) => {
-      this.targets[b] = this.#candidate(items.sight(itemId, eventTimeMs))
+      this.targets[b] = this.#candidate(items.sight(itemId, eventTimeMs), eventTimeMs)
     })
     for (let draw = 0; draw < this.#options.negatives && items.size > 0; draw++) {
-      this.#candidate(items.draw(random))
+      const { eventTimeMs } = examples[draw % examples.length]!
+      this.#candidate(items.draw(random), eventTimeMs)
     }
   }
 
   /** The item's place among the candidates; it came once more. */
-  #candidate(slot: number): number {
+  #candidate(slot: number, timeMs: number): number {
     this.#places = grown(this.#places, slot + 1)
     let place = this.#places[slot]! - 1
     if (place < 0) {
       place = this.items++
       this.#places[slot] = place + 1
       this.itemSlots[place] = slot
+      this.itemHours[place] = Math.floor(timeMs / hourMs)
       this.#counts[place] = 0
     }
     this.#counts[place]!++
@@ -145,7 +155,9 @@ export class FullUpdateBatch implements FullStepInput {
 
   #writeItems(items: FullUpdateItems, dense: DenseParameters, random: Random): void {
     const { dim } = this.#model
-    const { frequency, table, prepared } = items
+    const { frequency, table } = items
+    const { width } = items.prepared
+    const { item } = this.#model
     const perItem = this.#options.negatives / Math.max(1, items.size)
     for (let n = 0; n < this.items; n++) {
       const slot = this.itemSlots[n]!
@@ -154,8 +166,10 @@ export class FullUpdateBatch implements FullStepInput {
       const row = isDropped ? 0 : items.rowOf(slot)
       this.itemRowSlots[n] = row
       table.copyRow(row, this.itemRows, n * dim)
-      prepared.write(dense.item, items.preparedOf(slot), this.itemFeatures, n * prepared.width)
+      items.writeFeatures(dense.item, slot, this.itemHours[n]!, this.itemFeatures, n * width)
     }
+    observeNumbers(item, dense.item, this.itemFeatures, this.items, width)
+    standardiseNumbers(item, dense.item, this.itemFeatures, 0, this.items, width)
     const expected = (slot: number): number => this.#expected(frequency, slot, perItem)
     const { logQ } = this.#options
     if (this.loss.kind === 'listwise') this.#setBiases(logQ ? expected : () => 1)

@@ -1,4 +1,11 @@
-import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../model/spec.ts'
+import type {
+  DenseParameters,
+  ModelSpec,
+  Side,
+  TowerParameters,
+  TrainedParameters,
+  TrainedTower,
+} from '../model/spec.ts'
 import { featureWidth } from '../model/spec.ts'
 
 type Tensor = 'projection' | 'hiddenWeights' | 'hiddenBias' | 'outputWeights' | 'outputBias'
@@ -13,27 +20,49 @@ export function trainedTensors(model: ModelSpec): [Side, Tensor][] {
 }
 
 export function copyDense({ user, item }: DenseParameters): DenseParameters {
+  const copy = (tower: TowerParameters): TowerParameters => {
+    return { ...copyTower(tower), statistics: copyOf(tower.statistics) }
+  }
+  return { user: copy(user), item: copy(item) }
+}
+
+export function copyTrained({ user, item }: TrainedParameters): TrainedParameters {
   return { user: copyTower(user), item: copyTower(item) }
 }
 
-function copyTower(tower: TowerParameters): TowerParameters {
+function copyTower(tower: TrainedTower): TrainedTower {
   return {
     projection: tower.projection.slice(),
     hiddenWeights: tower.hiddenWeights.slice(),
     hiddenBias: tower.hiddenBias.slice(),
     outputWeights: tower.outputWeights.slice(),
     outputBias: tower.outputBias.slice(),
-    embeddings: Object.fromEntries(
-      Object.entries(tower.embeddings).map(([name, table]) => [name, table.slice()]),
-    ),
+    embeddings: copyOf(tower.embeddings),
   }
 }
 
+function copyOf<T extends Float32Array | Float64Array>(
+  arrays: Readonly<Record<string, T>>,
+): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(arrays).map(([name, array]) => [name, array.slice() as T]),
+  )
+}
+
 /** Moments before the first step. */
-export function zerosLike(dense: DenseParameters): DenseParameters {
-  const zeros = copyDense(dense)
+export function zerosLike(dense: TrainedParameters): TrainedParameters {
+  const zeros = copyTrained(dense)
   for (const { embeddings, ...tensors } of [zeros.user, zeros.item]) {
     for (const tensor of [...Object.values(tensors), ...Object.values(embeddings)]) tensor.fill(0)
   }
   return zeros
+}
+
+/** To what a file holds, in place: vectors are then the same before and after it was written. */
+export function roundStatistics({ user, item }: DenseParameters): void {
+  for (const { statistics } of [user, item]) {
+    for (const values of Object.values(statistics)) {
+      values.forEach((value, i) => (values[i] = Math.fround(value)))
+    }
+  }
 }

@@ -1,9 +1,12 @@
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import { StreamingFrequency } from '../model/frequency.ts'
 import type { Random } from '../model/hash.ts'
+import type { ActivityState } from '../model/item-activity.ts'
 import { PreparedFeatures } from '../model/prepared-features.ts'
-import type { TowerSpec } from '../model/spec.ts'
+import type { ModelSpec, TrainedTower } from '../model/spec.ts'
 import { noFeatures } from '../records/types.ts'
+import type { Example } from '../records/types.ts'
+import { FullUpdateActivity } from './full-update-activity.ts'
 import type { FrequencyState } from './full-update-types.ts'
 import type { CatalogueChange } from './learner-types.ts'
 
@@ -15,6 +18,7 @@ export class FullUpdateItems {
   readonly table: EmbeddingTable
   readonly frequency: StreamingFrequency
   readonly prepared: PreparedFeatures
+  readonly activity: FullUpdateActivity
   /** [slot] number of its features; 0: none are known */
   readonly #preparedOf: number[] = []
   /** Slots that can be drawn. */
@@ -23,14 +27,16 @@ export class FullUpdateItems {
   readonly #inCatalogue = new Set<number>()
 
   constructor(
-    tower: TowerSpec,
+    model: ModelSpec,
     table: EmbeddingTable,
     frequency: StreamingFrequency,
+    activity: ActivityState,
     catalogue: readonly CatalogueChange[],
   ) {
     this.table = table
     this.frequency = frequency
-    this.prepared = new PreparedFeatures(tower)
+    this.prepared = new PreparedFeatures(model.item)
+    this.activity = new FullUpdateActivity(model, activity)
     this.prepared.add(noFeatures)
     for (const { itemId, item } of catalogue) {
       let slot = table.find(itemId)
@@ -61,6 +67,7 @@ export class FullUpdateItems {
     let slot = this.table.find(itemId)
     if (slot === 0) {
       slot = this.table.insert(itemId, eventTimeMs)
+      this.activity.welcome(slot, itemId)
       if (!this.#withdrawn.has(itemId)) this.#known.push(slot)
     } else if (this.table.timesMs[slot] === 0) this.table.reset(slot)
     this.table.touch(slot, eventTimeMs)
@@ -71,6 +78,23 @@ export class FullUpdateItems {
   /** The slot of the row that stands for the item. */
   rowOf(slot: number): number {
     return this.table.timesMs[slot] === 0 ? 0 : slot
+  }
+
+  /** Counts clicks of the day, all of them before the first step: computed features are as of an hour. */
+  observe(examples: readonly Example[]): void {
+    this.activity.observe(examples, (itemId) => this.table.find(itemId))
+  }
+
+  /** Writes the F features of an item as of the beginning of an hour, encoded except for `standardiseNumbers`. */
+  writeFeatures(
+    parameters: TrainedTower,
+    slot: number,
+    hour: number,
+    out: Float32Array,
+    offset: number,
+  ): void {
+    this.prepared.write(parameters, this.preparedOf(slot), out, offset)
+    this.activity.write(slot, hour, out, offset)
   }
 
   /** Number of the slot's features among `prepared`. */

@@ -1,6 +1,7 @@
 import type { FullStepOutput, TensorEngine, TensorModel } from '../model/engine.ts'
 import { aucOf } from '../model/gate.ts'
 import type { Gate } from '../model/gate.ts'
+import { standardiseNumbers } from '../model/running-statistics.ts'
 import { featureWidth } from '../model/spec.ts'
 import type { FullUpdateBatch } from './full-update-batch.ts'
 import type { FullUpdateItems } from './full-update-items.ts'
@@ -35,16 +36,20 @@ export class FullUpdateParent {
     const { model, dense, users } = this.#state
     this.#model ??= await this.#engine.open(model, dense)
     const { userPrepared } = batch
+    const itemWidth = items.prepared.width
     for (let b = 0; b < batch.batch; b++) {
       this.#copyRow(users, batch.userSlots[b]!, b)
       userPrepared.write(dense.user, b, this.#userFeatures, b * userPrepared.width)
     }
+    const { width } = userPrepared
+    standardiseNumbers(model.user, dense.user, this.#userFeatures, 0, batch.batch, width)
     const vectors = await this.#model.vectors('user', this.#rows, this.#userFeatures, batch.batch)
     for (let n = 0; n < batch.items; n++) {
       this.#copyRow(this.#state.items, batch.itemRowSlots[n]!, n)
-      const number = items.preparedOf(batch.itemSlots[n]!)
-      items.prepared.write(dense.item, number, this.#itemFeatures, n * items.prepared.width)
+      const [slot, hour] = [batch.itemSlots[n]!, batch.itemHours[n]!]
+      items.writeFeatures(dense.item, slot, hour, this.#itemFeatures, n * itemWidth)
     }
+    standardiseNumbers(model.item, dense.item, this.#itemFeatures, 0, batch.items, itemWidth)
     const others = await this.#model.vectors('item', this.#rows, this.#itemFeatures, batch.items)
     const before = await this.#model.scores(vectors, batch.batch, others, batch.items)
     const { userVectors, itemVectors } = now

@@ -1,4 +1,5 @@
-import type { DenseParameters, ModelSpec } from '../model/spec.ts'
+import type { ActivityState } from '../model/item-activity.ts'
+import type { DenseParameters, ModelSpec, TrainedParameters } from '../model/spec.ts'
 
 /** Everything that a full update starts from and ends with. Row i of a side belongs to id i. */
 export interface FullState {
@@ -9,6 +10,8 @@ export interface FullState {
   readonly adam: AdamState
   readonly frequency: FrequencyState
   readonly recent: RecentState
+  /** Of `items.ids`; of no item where the model has no computed features. */
+  readonly activity: ActivityState
 }
 
 /** What each user has clicked last: each item once, newest first, one user after the other in the order of `users.ids`. */
@@ -39,8 +42,8 @@ export interface SideState {
 export interface AdamState {
   /** Steps taken in the whole lineage, for the bias correction. */
   readonly steps: number
-  readonly first: DenseParameters
-  readonly second: DenseParameters
+  readonly first: TrainedParameters
+  readonly second: TrainedParameters
 }
 
 /** Streaming frequency estimation (Yi et al. 2019, Algorithm 2), in units of examples; items in the order of `items.ids`. */

@@ -3,20 +3,22 @@ import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { FullStepOutput, FullTensorModel, TensorEngine } from '../model/engine.ts'
 import { Gate } from '../model/gate.ts'
 import type { GateFigures, GateOptions } from '../model/gate.ts'
+import { hourMs } from '../model/item-activity.ts'
 import { EmbeddingGradients } from '../model/prepared-features.ts'
 import type { Loss } from '../model/loss.ts'
 import { RowGradients } from '../model/sgd.ts'
-import type { DenseParameters, ModelSpec, Side } from '../model/spec.ts'
+import type { DenseParameters, ModelSpec, Side, TrainedParameters } from '../model/spec.ts'
 import { allFinite } from '../model/typed-arrays.ts'
 import type { Example } from '../records/types.ts'
 import { FullUpdateBatch } from './full-update-batch.ts'
-import { copyDense, trainedTensors } from './full-update-dense.ts'
+import { copyDense, copyTrained, roundStatistics, trainedTensors } from './full-update-dense.ts'
 import { FullUpdateItems, openFrequency } from './full-update-items.ts'
 import { openTable, restoreTable, sideState, tableSnapshot } from './full-update-table.ts'
 import type { TableSnapshot } from './full-update-table.ts'
 import type { FrequencyState, FullState, RecentState } from './full-update-types.ts'
 import { FullUpdateParent } from './full-update-parent.ts'
 import { FullUpdateRecent } from './full-update-recent.ts'
+import { vectorsOf } from './full-update-vectors.ts'
 import type { CatalogueChange } from './learner-types.ts'
 
 export interface FullOptions extends GateOptions {
@@ -65,8 +67,8 @@ export interface FullUpdateSnapshot {
   readonly counters: Counters
   readonly gate: readonly number[]
   readonly dense: DenseParameters
-  readonly first: DenseParameters
-  readonly second: DenseParameters
+  readonly first: TrainedParameters
+  readonly second: TrainedParameters
   readonly users: TableSnapshot
   readonly items: TableSnapshot
   readonly frequency: FrequencyState
@@ -89,7 +91,7 @@ export interface FullUpdateSetup {
 }
 
 const sides: readonly Side[] = ['user', 'item']
-const vectorsPerCall = 1_024
+const dayMs = 24 * hourMs
 
 /**
  * The full update without its surroundings: one pass over the examples of a day in the order given, which trains towers, feature embeddings, ID rows and
@@ -99,8 +101,8 @@ export class FullUpdate {
   readonly #setup: FullUpdateSetup
   readonly #model: ModelSpec
   readonly #dense: DenseParameters
-  readonly #first: DenseParameters
-  readonly #second: DenseParameters
+  readonly #first: TrainedParameters
+  readonly #second: TrainedParameters
   readonly #users: EmbeddingTable
   readonly #items: FullUpdateItems
   readonly #recent: FullUpdateRecent
@@ -133,12 +135,12 @@ export class FullUpdate {
     this.#model = model
     this.#dense = dense
     this.#tensors = tensors
-    this.#first = copyDense(resume?.first ?? parent.adam.first)
-    this.#second = copyDense(resume?.second ?? parent.adam.second)
+    this.#first = copyTrained(resume?.first ?? parent.adam.first)
+    this.#second = copyTrained(resume?.second ?? parent.adam.second)
     this.#users = resume === undefined ? openTable(parent.users) : restoreTable(resume.users)
     const items = resume === undefined ? openTable(parent.items) : restoreTable(resume.items)
     const frequency = openFrequency(resume?.frequency ?? parent.frequency, options.frequencyRate)
-    this.#items = new FullUpdateItems(model.item, items, frequency, catalogue)
+    this.#items = new FullUpdateItems(model, items, frequency, parent.activity, catalogue)
     this.#recent = new FullUpdateRecent(resume?.recent ?? parent.recent)
     this.#parent = new FullUpdateParent(parent, setup.engine, options.batch + options.negatives)
     this.#batch = new FullUpdateBatch(model, options)
@@ -164,6 +166,15 @@ export class FullUpdate {
     return { steps, loss: lossSum / Math.max(1, lossCount), gate }
   }
 
+  /** Whether every example of the day has to be shown to `observe` before the first step. */
+  get observes(): boolean {
+    return !this.#items.activity.isIdle
+  }
+
+  observe(examples: readonly Example[]): void {
+    this.#items.observe(examples)
+  }
+
   /** In the order of the day; batches are cut at multiples of their size, however the examples are handed over. */
   async train(examples: readonly Example[]): Promise<void> {
     const { batch } = this.#setup.options
@@ -183,8 +194,8 @@ export class FullUpdate {
       counters: { ...this.#counters },
       gate: this.#gate.sums,
       dense: copyDense(this.#dense),
-      first: copyDense(this.#first),
-      second: copyDense(this.#second),
+      first: copyTrained(this.#first),
+      second: copyTrained(this.#second),
       users: tableSnapshot(this.#users),
       items: tableSnapshot(table),
       frequency: { ...this.#items.frequencyState(slots), examples: frequency.examples },
@@ -203,6 +214,9 @@ export class FullUpdate {
       if (this.#users.timesMs[slot]! >= beforeMs) userSlots.push(slot)
     }
     const itemSlots = this.#items.finish(beforeMs)
+    roundStatistics(this.#dense)
+    // Serving begins where the day ends.
+    const hour = (Math.floor(this.#counters.newestMs / dayMs) + 1) * (dayMs / hourMs)
     const steps = parent.adam.steps + this.#counters.steps
     return {
       state: {
@@ -213,8 +227,9 @@ export class FullUpdate {
         adam: { steps, first: this.#first, second: this.#second },
         frequency: this.#items.frequencyState(itemSlots),
         recent: this.#recent.state(userSlots, itemSlots),
+        activity: this.#items.activity.state(itemSlots),
       },
-      itemVectors: await this.#vectorsOf(itemSlots),
+      itemVectors: await vectorsOf(itemSlots, this.#items, this.#dense, this.#setup, hour),
       figures: this.figures,
     }
   }
@@ -314,29 +329,6 @@ export class FullUpdate {
     for (let n = 0; prepared.width > 0 && n < items; n++) {
       const number = this.#items.preparedOf(itemSlots[n]!)
       item.add(prepared, number, output.itemFeatureGradients, n * prepared.width)
-    }
-  }
-
-  async #vectorsOf(slots: readonly number[]): Promise<Float32Array> {
-    const { dim } = this.#model
-    const { prepared } = this.#items
-    const vectors = new Float32Array(slots.length * dim)
-    const model = await this.#setup.engine.open(this.#model, this.#dense)
-    try {
-      for (let from = 0; from < slots.length; from += vectorsPerCall) {
-        const some = slots.slice(from, from + vectorsPerCall)
-        const rows = new Float32Array(some.length * dim)
-        const features = new Float32Array(some.length * prepared.width)
-        some.forEach((slot, i) => {
-          this.#items.table.copyRow(slot, rows, i * dim)
-          const number = this.#items.preparedOf(slot)
-          prepared.write(this.#dense.item, number, features, i * prepared.width)
-        })
-        vectors.set(await model.vectors('item', rows, features, some.length), from * dim)
-      }
-      return vectors
-    } finally {
-      await model.close()
     }
   }
 }

@@ -4,13 +4,15 @@ import type { TableEntries } from '../model/embedding-table.ts'
 import { EmbeddingTable } from '../model/embedding-table.ts'
 import type { TensorModel } from '../model/engine.ts'
 import { encodeFeatures } from '../model/features.ts'
+import type { ActivityState } from '../model/item-activity.ts'
 import { hash32 } from '../model/hash.ts'
 import type { SamplerSnapshot } from '../model/sampler.ts'
 import { NegativeSampler } from '../model/sampler.ts'
 import type { DenseParameters, ModelSpec } from '../model/spec.ts'
 import { featureWidth } from '../model/spec.ts'
 import { grown } from '../model/typed-arrays.ts'
-import type { Item } from '../records/types.ts'
+import { noFeatures, type Features, type Item } from '../records/types.ts'
+import { LearnerActivity, type LearnerActivitySnapshot } from './learner-activity.ts'
 import type { BaseRows } from './learner-users.ts'
 import { loadRows } from './learner-users.ts'
 
@@ -24,6 +26,8 @@ const isWithdrawn = 4
 export interface BaseItems extends BaseRows {
   /** [n x d] the vectors that the generation's index holds */
   readonly vectors: Float32Array
+  /** Absent: nothing is known. */
+  readonly activity?: ActivityState
 }
 
 export interface ItemOverride {
@@ -39,6 +43,7 @@ export interface ItemOptions {
   readonly popularityHalfLifeMs: number
   readonly popularityShare: number
   readonly skewEpsilon: number
+  readonly onlineRows: 'user' | 'user+item'
 }
 
 /**
@@ -59,6 +64,7 @@ export class LearnerItems {
   readonly #dense: DenseParameters
   readonly #width: number
   readonly #admission: Admission
+  readonly #activity: LearnerActivity
   #bits = new Uint8Array(16)
   /** [slot x F] */
   #features = new Float32Array(16)
@@ -80,6 +86,7 @@ export class LearnerItems {
     this.#dense = dense
     this.#width = featureWidth(model.item)
     this.#admission = new Admission(options.admitAfterItems)
+    this.#activity = new LearnerActivity(model, options.onlineRows)
     this.sampler = new NegativeSampler({
       halfLifeMs: options.popularityHalfLifeMs,
       popularityShare: options.popularityShare,
@@ -99,7 +106,9 @@ export class LearnerItems {
 
   loadInSlices(base: BaseItems, eventTimeMs: number): Generator<void> {
     const dim = this.table.dim
+    this.#activity.load(eventTimeMs)
     return loadRows(this.table, base, eventTimeMs, 'learner.itemRowsMax', (slot, i) => {
+      if (base.activity !== undefined) this.#activity.copy(slot, base.activity, i)
       this.#welcome(slot, isAdmitted)
       this.firstClickMs[slot] = -Infinity
       this.published.set(base.vectors.subarray(i * dim, (i + 1) * dim), slot * dim)
@@ -125,13 +134,15 @@ export class LearnerItems {
     this.sampler.add(slot)
     this.#withdrawn.delete(itemId)
     this.table.markDirty(slot)
-    return encodeFeatures(
-      this.#model.item,
-      this.#dense.item,
-      item.features,
-      this.#features,
-      slot * this.#width,
-    )
+    return this.#encode(slot, item.features)
+  }
+
+  /** Computed features go on to the hour of `timeMs`, before anything is trained in it. */
+  advance(timeMs: number): void {
+    for (const slot of this.#activity.advance(timeMs, this.table.slotCount)) {
+      this.#activity.write(slot, this.#dense.item, this.#features, slot * this.#width)
+      if (this.table.isLive(slot)) this.table.markDirty(slot)
+    }
   }
 
   /** The slot of a clicked item, 0 while it has none. Counts towards its admission and its popularity. */
@@ -150,6 +161,7 @@ export class LearnerItems {
     if (slot === 0) return 0
     this.table.touch(slot, eventTimeMs)
     this.sampler.observe(slot, eventTimeMs)
+    this.#activity.observe(slot, eventTimeMs)
     if (this.firstClickMs[slot] === Infinity) this.firstClickMs[slot] = eventTimeMs
     return slot
   }
@@ -195,6 +207,7 @@ export class LearnerItems {
       firstClickMs: this.firstClickMs.slice(0, count),
       bits: this.#bits.slice(0, count),
       features: this.#features.slice(0, count * this.#width),
+      activity: this.#activity.snapshot(count),
       withdrawn: [...this.#withdrawn],
     }
   }
@@ -208,6 +221,7 @@ export class LearnerItems {
     this.firstClickMs.set(snapshot.firstClickMs)
     this.#bits.set(snapshot.bits)
     this.#features.set(snapshot.features)
+    this.#activity.restore(snapshot.activity)
     this.#withdrawn = new Set(snapshot.withdrawn)
   }
 
@@ -239,8 +253,16 @@ export class LearnerItems {
     this.#bits[slot] = bits
     this.firstClickMs[slot] = Infinity
     this.isRecallable[slot] = 0
-    this.#features.fill(0, slot * this.#width, (slot + 1) * this.#width)
+    this.#encode(slot, noFeatures)
     if (bits === isAdmitted) this.sampler.add(slot)
+  }
+
+  #encode(slot: number, features: Features): number {
+    const at = slot * this.#width
+    const { item } = this.#dense
+    const unusable = encodeFeatures(this.#model.item, item, features, this.#features, at)
+    this.#activity.write(slot, item, this.#features, at)
+    return unusable
   }
 
   #withdraw(slot: number): void {
@@ -253,6 +275,7 @@ export class LearnerItems {
   #forget(slot: number): void {
     this.#withdraw(slot)
     this.isRecallable[slot] = 0
+    this.#activity.forget(slot)
   }
 
   #cover(slot: number): void {
@@ -274,6 +297,7 @@ export interface ItemsSnapshot {
   readonly firstClickMs: Float64Array
   readonly bits: Uint8Array
   readonly features: Float32Array
+  readonly activity: LearnerActivitySnapshot
   readonly withdrawn: readonly string[]
 }
 

@@ -9,7 +9,6 @@ import type { BaseRows, UserOptions, UserRow, UsersSnapshot } from './learner-us
 
 /** The fields of config's `learner` that decide what is learnt. */
 export interface LearnerOptions extends SgdOptions, UserOptions, ItemOptions, NegativeOptions {
-  readonly onlineRows: 'user' | 'user+item'
   readonly batchMax: number
   /** Event time that a micro-batch may span: in a replay of sparse data, a batch would else hold days and learn them at once. */
   readonly batchSpanMs: number

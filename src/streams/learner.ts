@@ -223,6 +223,7 @@ export class Learner {
     casesMax: number,
   ): Promise<number> {
     this.#makeRoom(records.length)
+    this.items.advance(latestOf(records, this.#streamTimeMs))
     const offsets: number[] = []
     const examples: Example[] = []
     for (const { offset, record } of records) {

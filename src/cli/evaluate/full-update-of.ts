@@ -37,6 +37,7 @@ export async function fullUpdateOf(
   const setup = { engine: openEngine(engine), parent: fullStateOf(parent), catalogue, options }
   const update = await FullUpdate.open(setup)
   try {
+    if (update.observes) update.observe(examples)
     if (order === 'ordered') await update.train(examples)
     else for await (const some of await shuffled(bodies, seedOf(job))) await update.train(some)
     const { state, itemVectors, figures } = await update.finish()

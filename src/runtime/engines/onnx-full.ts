@@ -4,7 +4,7 @@ import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model
 import { fullStepGraph } from '../../model/onnx-graph.ts'
 import type { towerTensors } from '../../model/onnx-tower.ts'
 import { gradientName, parameterName } from '../../model/onnx-tower.ts'
-import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec, Side, TrainedTower } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
 import type { OnnxOptions } from './onnx-tensors.ts'
@@ -97,7 +97,7 @@ function gradientsOf(
   model: ModelSpec,
   results: InferenceSession.OnnxValueMapType,
   side: Side,
-): TowerParameters {
+): TrainedTower {
   const take = (tensor: (typeof towerTensors)[number]) =>
     floats(results, gradientName(side, tensor))
   return {

@@ -139,7 +139,7 @@ interface Training {
 }
 
 async function train(training: Training): Promise<Trained> {
-  const { store, archive, job, checkpoints, day, log } = training
+  const { store, archive, job, hooks, checkpoints, day, log } = training
   const parent = await loadGeneration(store, job.parent, { for: 'training' })
   const catalogue = await archive.readCatalogue(job.day)
   const options = fullOptions(job, day.count)
@@ -154,6 +154,13 @@ async function train(training: Training): Promise<Trained> {
   try {
     const before = checkpoint?.spentMs ?? 0
     const spentMs = (): number => before + performance.now() - training.startedAt
+    if (update.observes) {
+      for await (const slice of slices(day.examples(0))) {
+        if (hooks.signal.aborted) throw stopped(job)
+        update.observe(slice)
+        await yieldToOthers()
+      }
+    }
     await feed(training, update, spentMs)
     const result = await update.finish()
     return { result, batch: options.batch, examples: day.count, spentMs: spentMs() }
@@ -178,7 +185,7 @@ async function feed(training: Training, update: FullUpdate, spentMs: () => numbe
   for await (const slice of slices(day.examples(from))) {
     if (signal.aborted) {
       await save()
-      throw new FreshetError('ABORTED', `the full update of ${job.day} was stopped`)
+      throw stopped(job)
     }
     const now = performance.now()
     if (now - toldAt >= progressMs) {
@@ -192,6 +199,10 @@ async function feed(training: Training, update: FullUpdate, spentMs: () => numbe
     // The plain engine never waits for anything, and the signal comes as an event.
     await yieldToOthers()
   }
+}
+
+function stopped({ day }: FullUpdateJob): FreshetError {
+  return new FreshetError('ABORTED', `the full update of ${day} was stopped`)
 }
 
 async function* slices(

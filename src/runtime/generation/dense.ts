@@ -1,5 +1,7 @@
 import { isEmbedded, tableRows } from '../../model/embedded.ts'
-import type { DenseParameters, ModelSpec, Side, TowerParameters } from '../../model/spec.ts'
+import { runningFeatures } from '../../model/running-statistics.ts'
+import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
+import type { TowerParameters, TrainedParameters, TrainedTower } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 
@@ -10,11 +12,22 @@ interface Named {
   readonly shape: readonly number[]
 }
 
+/** Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.statistics.year`. */
+export function denseTensorShapes(model: ModelSpec): Named[] {
+  const statistics = sides.flatMap((side) =>
+    runningFeatures(model[side]).map(({ name }) => ({
+      name: statisticsName(side, name),
+      shape: [3],
+    })),
+  )
+  return [...trainedTensorShapes(model), ...statistics]
+}
+
 /**
- * Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.embedding.genre`.
+ * Of those that train.
  * @param prefix of the names, for several sets in one file
  */
-export function denseTensorShapes(model: ModelSpec, prefix = ''): Named[] {
+export function trainedTensorShapes(model: ModelSpec, prefix = ''): Named[] {
   const shapes = sides.flatMap((side) => {
     const tower = model[side]
     const width = featureWidth(tower)
@@ -35,9 +48,19 @@ export function denseTensorShapes(model: ModelSpec, prefix = ''): Named[] {
   return shapes.map(({ name, shape }) => ({ name: prefix + name, shape }))
 }
 
-export function denseTensors(
+export function denseTensors(model: ModelSpec, dense: DenseParameters): Map<string, Tensor> {
+  const tensors = trainedTensors(model, dense)
+  for (const side of sides) {
+    for (const [name, values] of Object.entries(dense[side].statistics)) {
+      tensors.set(statisticsName(side, name), { shape: [3], data: Float32Array.from(values) })
+    }
+  }
+  return tensors
+}
+
+export function trainedTensors(
   model: ModelSpec,
-  dense: DenseParameters,
+  dense: TrainedParameters,
   prefix = '',
 ): Map<string, Tensor> {
   const arrays = new Map<string, Float32Array>()
@@ -53,7 +76,7 @@ export function denseTensors(
     }
   }
   return new Map(
-    denseTensorShapes(model).map(({ name, shape }) => [
+    trainedTensorShapes(model).map(({ name, shape }) => [
       prefix + name,
       { shape, data: arrays.get(name)! },
     ]),
@@ -65,7 +88,22 @@ export function denseParameters(
   model: ModelSpec,
   take: (name: string) => Float32Array,
 ): DenseParameters {
-  const towerOf = (side: Side): TowerParameters => ({
+  const towerOf = (side: Side, trained: TrainedTower): TowerParameters => {
+    const statistics = runningFeatures(model[side]).map(
+      ({ name }) => [name, Float64Array.from(take(statisticsName(side, name)))] as const,
+    )
+    return { ...trained, statistics: Object.fromEntries(statistics) }
+  }
+  const { user, item } = trainedParameters(model, take)
+  return { user: towerOf('user', user), item: towerOf('item', item) }
+}
+
+/** The same without statistics: moments, for example. */
+export function trainedParameters(
+  model: ModelSpec,
+  take: (name: string) => Float32Array,
+): TrainedParameters {
+  const towerOf = (side: Side): TrainedTower => ({
     projection: take(`${side}.projection`),
     hiddenWeights: take(`${side}.hidden_weights`),
     hiddenBias: take(`${side}.hidden_bias`),
@@ -78,6 +116,10 @@ export function denseParameters(
     ),
   })
   return { user: towerOf('user'), item: towerOf('item') }
+}
+
+function statisticsName(side: Side, feature: string): string {
+  return `${side}.statistics.${feature}`
 }
 
 function embeddingName(side: Side, feature: string): string {

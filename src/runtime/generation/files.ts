@@ -1,6 +1,8 @@
+import { ComputedFeatures } from '../../model/computed-features.ts'
+import type { ActivityState } from '../../model/item-activity.ts'
 import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
-import { denseTensors, denseTensorShapes } from './dense.ts'
+import { denseTensors, denseTensorShapes, trainedTensors, trainedTensorShapes } from './dense.ts'
 import type { RecentState } from '../../streams/full-update-types.ts'
 import type { Optimiser, TrainableGeneration } from './generation.ts'
 
@@ -65,6 +67,35 @@ export function rowsFileTensors(count: number, dim: number): ExpectedTensor[] {
   ]
 }
 
+/** Rows of items, with what the log says of them where the model uses it. */
+export function itemRowsFile(generation: TrainableGeneration): Map<string, Tensor> {
+  const { model, itemRows, itemSeenMs, itemActivity } = generation
+  const tensors = rowsFile(itemRows, itemSeenMs, model.dim)
+  for (const [name, column] of activityTensors(model)) {
+    tensors.set(name, { shape: [itemSeenMs.length], data: itemActivity[column] })
+  }
+  return tensors
+}
+
+export function itemRowsFileTensors(count: number, model: ModelSpec): ExpectedTensor[] {
+  const columns = activityTensors(model).map(([name]): ExpectedTensor => ({
+    name,
+    shape: [count],
+    dtype: 'F64',
+  }))
+  return [...rowsFileTensors(count, model.dim), ...columns]
+}
+
+export function activityTensors(model: ModelSpec): (readonly [string, keyof ActivityState])[] {
+  if (new ComputedFeatures(model.item).isEmpty) return []
+  return [
+    ['activity.first_ms', 'firstMs'],
+    ['activity.hour', 'hours'],
+    ['activity.before', 'before'],
+    ['activity.within', 'within'],
+  ]
+}
+
 export function recentFile({ counts, items, timesMs }: RecentState): Map<string, Tensor> {
   return new Map<string, Tensor>([
     ['counts', { shape: [counts.length], data: counts }],
@@ -90,8 +121,8 @@ export function optimiserFile(
 ): Map<string, Tensor> {
   const { adam, frequency } = optimiser
   const tensors = new Map<string, Tensor>([
-    ...denseTensors(model, adam.first, 'adam.first.'),
-    ...denseTensors(model, adam.second, 'adam.second.'),
+    ...trainedTensors(model, adam.first, 'adam.first.'),
+    ...trainedTensors(model, adam.second, 'adam.second.'),
   ])
   const users = [userIds.length]
   const items = [itemIds.length]
@@ -112,7 +143,7 @@ export function optimiserFileTensors(
   const users = [counts.users]
   const items = [counts.items]
   const moments = ['adam.first.', 'adam.second.'].flatMap((prefix) =>
-    denseTensorShapes(model, prefix),
+    trainedTensorShapes(model, prefix),
   )
   return [
     ...floats([

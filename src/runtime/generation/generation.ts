@@ -1,3 +1,4 @@
+import { noActivity, type ActivityState } from '../../model/item-activity.ts'
 import { initialise } from '../../model/initialise.ts'
 import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
 import { zerosLike } from '../../streams/full-update-dense.ts'
@@ -62,6 +63,8 @@ export interface Generation extends ServingGeneration {
   readonly itemSeenMs: Float64Array
   /** Recent clicks of `userIds` on `itemIds`. */
   readonly recent: RecentState
+  /** Of `itemIds`; of no item where the model has no computed features. */
+  readonly itemActivity: ActivityState
 }
 
 /** With all that the next full update goes on from. */
@@ -99,12 +102,12 @@ export function bootstrapGeneration(
 /** @param itemVectors [n x d] of `state.items.ids`, L2-normalised */
 export function generationOf(
   facts: GenerationFacts,
-  { model, dense, users, items, adam, frequency, recent }: FullState,
+  { model, dense, users, items, adam, frequency, recent, activity }: FullState,
   itemVectors: Float32Array,
 ): TrainableGeneration {
   return {
     ...facts,
-    ...{ model, dense, itemVectors, recent },
+    ...{ model, dense, itemVectors, recent, itemActivity: activity },
     ...{ userDefaultRow: users.defaultRow, itemDefaultRow: items.defaultRow },
     ...{ userIds: users.ids, userRows: users.rows, userSeenMs: users.seenMs },
     ...{ itemIds: items.ids, itemRows: items.rows, itemSeenMs: items.seenMs },
@@ -122,7 +125,7 @@ export function fullStateOf(generation: TrainableGeneration): FullState {
   const { model, dense, optimiser } = generation
   return {
     ...{ model, dense, adam: optimiser.adam, frequency: optimiser.frequency },
-    recent: generation.recent,
+    ...{ recent: generation.recent, activity: generation.itemActivity },
     users: {
       defaultRow: generation.userDefaultRow,
       defaultAccumulator: optimiser.userDefaultAccumulator,
@@ -153,6 +156,6 @@ function randomState(model: ModelSpec, seed: number): FullState {
     ...{ model, dense, users: side(userDefaultRow), items: side(itemDefaultRow) },
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
     frequency: { examples: 0, lastSeen: none(), gap: none(), gaps: none() },
-    recent: noRecent(0),
+    ...{ recent: noRecent(0), activity: noActivity() },
   }
 }

@@ -1,11 +1,14 @@
 import { messageOf } from '../../errors.ts'
+import { noActivity, type ActivityState } from '../../model/item-activity.ts'
 import type { ModelSpec } from '../../model/spec.ts'
 import type { RecentState } from '../../streams/full-update-types.ts'
 import type { ArtifactStore } from './artifact-store.ts'
-import { denseParameters } from './dense.ts'
+import { denseParameters, trainedParameters } from './dense.ts'
 import {
+  activityTensors,
   denseFileTensors,
   files,
+  itemRowsFileTensors,
   optimiserFileTensors,
   recentFileTensors,
   rowsFileTensors,
@@ -27,7 +30,7 @@ import {
   readTensors,
   readVerified,
 } from './verified.ts'
-import type { Source } from './verified.ts'
+import type { Source, Tensors } from './verified.ts'
 
 export interface LoadOptions<Use> {
   /** serving: towers and items; learning: rows as well; training: everything. */
@@ -150,14 +153,20 @@ async function loadRows(source: Source) {
   const { model, counts } = source.manifest
   const [users, items, userIds, recent] = await Promise.all([
     readTensors(source, files.userRows, rowsFileTensors(counts.users, model.dim)),
-    readTensors(source, files.itemRows, rowsFileTensors(counts.items, model.dim)),
+    readTensors(source, files.itemRows, itemRowsFileTensors(counts.items, model)),
     readIds(source, files.userIds, 'UserId', counts.users),
     loadRecent(source),
   ])
   return {
     ...{ userIds, userRows: users.f32('rows'), userSeenMs: users.f64('seen_ms') },
     ...{ itemRows: items.f32('rows'), itemSeenMs: items.f64('seen_ms'), recent },
+    itemActivity: activityOf(model, items),
   }
+}
+
+function activityOf(model: ModelSpec, { f64 }: Tensors): ActivityState {
+  const columns = activityTensors(model).map(([name, column]) => [column, f64(name)] as const)
+  return { ...noActivity(), ...Object.fromEntries(columns) }
 }
 
 async function loadRecent(source: Source): Promise<RecentState> {
@@ -182,7 +191,7 @@ async function loadOptimiser(source: Source): Promise<{ optimiser: Optimiser }> 
     files.optimiser,
     optimiserFileTensors(model, counts),
   )
-  const moments = (prefix: string) => denseParameters(model, (name) => f32(prefix + name))
+  const moments = (prefix: string) => trainedParameters(model, (name) => f32(prefix + name))
   const optimiser = {
     userAccumulators: f32('user.accumulators'),
     itemAccumulators: f32('item.accumulators'),

@@ -22,8 +22,8 @@ const feature = z.discriminatedUnion('kind', [
     kind: z.literal('numeric'),
     name: z.string(),
     transform: z.enum(['none', 'log1p']),
-    mean: z.number(),
-    deviation: z.number().positive(),
+    mean: z.number().nullable(),
+    deviation: z.number().positive().nullable(),
   }),
   z.strictObject({ kind: z.literal('dense'), name: z.string(), dim: size }),
 ])
@@ -84,6 +84,7 @@ export const generationManifest = z.strictObject({
   model: z.strictObject({
     dim: size,
     temperature: z.number().positive(),
+    popularityHalfLifeHours: z.number().positive().optional(),
     user: tower,
     item: tower,
   }),

@@ -4,7 +4,15 @@ import { encodeIds } from '../../records/id-file.ts'
 import { encodeSafetensors } from '../../records/safetensors.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 import type { ArtifactStore, FileFacts } from './artifact-store.ts'
-import { denseFile, files, lineageOf, optimiserFile, recentFile, rowsFile } from './files.ts'
+import {
+  denseFile,
+  files,
+  itemRowsFile,
+  lineageOf,
+  optimiserFile,
+  recentFile,
+  rowsFile,
+} from './files.ts'
 import type { TrainableGeneration } from './generation.ts'
 import { generationManifest } from './manifest.ts'
 import type { GenerationManifest } from './manifest.ts'
@@ -58,7 +66,7 @@ export async function writeGeneration(
 
 function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Uint8Array[]>> {
   const { model, dense, userDefaultRow, itemDefaultRow, itemIds } = generation
-  const { userRows, userSeenMs, itemRows, itemSeenMs } = generation
+  const { userRows, userSeenMs } = generation
   const vectors: Tensor = { shape: [itemIds.length, model.dim], data: generation.itemVectors }
   return {
     [files.dense]: encodeSafetensors(denseFile(model, dense, userDefaultRow, itemDefaultRow)),
@@ -67,7 +75,7 @@ function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Ui
     [files.userIds]: encodeIds('UserId', generation.userIds),
     [files.itemIds]: encodeIds('ItemId', itemIds),
     [files.userRows]: encodeSafetensors(rowsFile(userRows, userSeenMs, model.dim)),
-    [files.itemRows]: encodeSafetensors(rowsFile(itemRows, itemSeenMs, model.dim)),
+    [files.itemRows]: encodeSafetensors(itemRowsFile(generation)),
     [files.recent]: encodeSafetensors(recentFile(generation.recent)),
     [files.itemVectors]: encodeSafetensors(new Map([['vectors', vectors]])),
     [files.optimiser]: encodeSafetensors(optimiserFile(model, generation)),

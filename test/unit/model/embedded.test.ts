@@ -115,8 +115,24 @@ test.each([
     '{ kind: vocabulary, name: a, values: [x] }, { kind: categorical, name: a }',
     'would share an embedding table',
   ],
+  [
+    '{ kind: numeric, name: a }, { kind: numeric, name: a, transform: log1p }',
+    'would share their statistics: give one of them a mean and a deviation',
+  ],
+  ['{ kind: numeric, name: a, mean: 3 }', 'mean and deviation go together'],
+  [
+    '{ kind: categorical, name: freshet.age_hours }',
+    'those of computed features, which are numeric: freshet.age_hours, freshet.recent_clicks',
+  ],
+  ['{ kind: numeric, name: freshet.age }', 'freshet.age_hours, freshet.recent_clicks'],
 ])('%s is refused', (features, why) => {
   const load = () =>
     loadConfig({ texts: [], environment: {}, settings: [`model.item.features=[${features}]`] })
   expect(load).toThrow(why)
+})
+
+test('computed features are of items', () => {
+  const settings = ['model.user.features=[{ kind: numeric, name: freshet.age_hours }]']
+  const load = () => loadConfig({ texts: [], environment: {}, settings })
+  expect(load).toThrow('freshet.age_hours and freshet.recent_clicks are features of items')
 })

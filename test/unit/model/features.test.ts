@@ -21,6 +21,7 @@ const parameters: TowerParameters = {
   outputWeights: nothing,
   outputBias: nothing,
   embeddings: { genre: Float32Array.of(1, 10, 2, 20, 3, 30, 4, 40) },
+  statistics: {},
 }
 
 function encode(features: Partial<Features>): { values: number[]; unusable: number } {

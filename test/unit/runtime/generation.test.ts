@@ -21,6 +21,7 @@ import { recentFile } from '../../../src/runtime/generation/files.ts'
 import type { TrainableGeneration } from '../../../src/runtime/generation/generation.ts'
 import { generationManifestJsonSchema } from '../../../src/runtime/generation/manifest.ts'
 import type { GenerationManifest } from '../../../src/runtime/generation/manifest.ts'
+import { copyTrained } from '../../../src/streams/full-update-dense.ts'
 
 const model: ModelSpec = {
   dim: 4,
@@ -66,7 +67,7 @@ function trained(): TrainableGeneration {
       itemDefaultAccumulator: 0.2,
       userAccumulators: Float32Array.of(1, 2, 3),
       itemAccumulators: Float32Array.of(4, 5),
-      adam: { steps: 9, first: start.dense, second: start.dense },
+      adam: { steps: 9, first: copyTrained(start.dense), second: copyTrained(start.dense) },
       frequency: {
         examples: 40,
         lastSeen: Float64Array.of(39, 0),
@@ -76,6 +77,34 @@ function trained(): TrainableGeneration {
     },
   }
 }
+
+test('running statistics and what the log says of items are part of it', async () => {
+  const { store } = await folder()
+  const running = { kind: 'numeric', transform: 'none', mean: null, deviation: null } as const
+  const features = [{ ...running, name: 'freshet.age_hours' }]
+  const own = {
+    ...model,
+    popularityHalfLifeHours: 12,
+    user: { hidden: 3, features: [{ ...running, name: 'age' }] },
+    item: { hidden: 2, features },
+  }
+  const { optimiser, ...rest } = trained()
+  const start = bootstrapGeneration('g1', own, 17, 1_000)
+  start.dense.user.statistics['age']!.set([7, 0.5, 0.25])
+  start.dense.item.statistics['freshet.age_hours']!.set([1_000_000, 3, 4])
+  const columns = ['firstMs', 'hours', 'before', 'within'].map((column, i) => [
+    column,
+    Float64Array.of(1.7e12 + i, 0),
+  ])
+  const itemActivity = Object.fromEntries(columns) as TrainableGeneration['itemActivity']
+  const moments = { first: copyTrained(start.dense), second: copyTrained(start.dense) }
+  const withNumbers: TrainableGeneration = {
+    ...{ ...rest, model: own, dense: start.dense, itemActivity },
+    optimiser: { ...optimiser, adam: { steps: 9, ...moments } },
+  }
+  await writeGeneration(store, withNumbers)
+  expect(await loadGeneration(store, 'g1', { for: 'training' })).toEqual(withNumbers)
+})
 
 function clicks(counts: readonly number[], items: readonly number[]) {
   const timesMs = Float64Array.from(items, (_, i) => 1.8e12 - i)
@@ -95,6 +124,7 @@ test('a generation comes back as it was written', async () => {
     itemRows: _i,
     itemSeenMs: _t,
     recent: _c,
+    itemActivity: _a,
     ...served
   } = learnt
   expect(await loadGeneration(store, 'g1', { for: 'serving' })).toEqual(served)

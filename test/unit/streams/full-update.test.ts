@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
+import { computedNames } from '../../../src/model/computed-features.ts'
 import { initialise } from '../../../src/model/initialise.ts'
+import { noActivity } from '../../../src/model/item-activity.ts'
 import { listwise } from '../../../src/model/loss.ts'
 import { oracleEngine } from '../../../src/model/oracle.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
@@ -60,8 +62,8 @@ test('every parameter has moved, and nothing of the parent', async () => {
   expect(state.users.defaultRow).not.toEqual(parent.users.defaultRow)
   expect(state.items.defaultRow).not.toEqual(parent.items.defaultRow)
   for (const side of ['user', 'item'] as const) {
-    const { embeddings, ...tensors } = state.dense[side]
-    const { embeddings: old, ...oldTensors } = parent.dense[side]
+    const { embeddings, statistics: _, ...tensors } = state.dense[side]
+    const { embeddings: old, statistics: __, ...oldTensors } = parent.dense[side]
     expect(tensors).not.toEqual(oldTensors)
     for (const [name, values] of Object.entries(tensors)) {
       expect(values, name).not.toEqual(oldTensors[name as keyof typeof oldTensors])
@@ -131,6 +133,53 @@ test('examples with a weight that is no number change nothing', async () => {
   expect([...state.users.rows, ...state.items.rows].every(Number.isFinite)).toBe(true)
 })
 
+test('numbers are standardised by what the lineage has seen, the computed ones as well; stopped or not', async () => {
+  const running = { kind: 'numeric', transform: 'log1p', mean: null, deviation: null } as const
+  const own: ModelSpec = {
+    ...model,
+    user: { hidden: 4, features: [{ ...running, transform: 'none', name: 'height' }] },
+    item: {
+      hidden: 5,
+      features: Object.values(computedNames).map((name) => ({ ...running, name })),
+    },
+  }
+  const withHeight = (example: Example): Example => ({
+    ...example,
+    features: { ...noFeatures, numeric: new Map([['height', 170 + (example.eventTimeMs % 20)]]) },
+  })
+  const days = [0, 1].map((day) => examplesOf(200, startMs + day * dayMs).map(withHeight))
+  const update = async (parent: FullState, day: readonly Example[], stopAt?: number) => {
+    let one = await FullUpdate.open(setupOf({}, parent))
+    expect(one.observes).toBe(true)
+    one.observe(day)
+    if (stopAt !== undefined) {
+      await one.train(day.slice(0, stopAt))
+      one = await FullUpdate.open(setupOf({}, parent), structuredClone(one.snapshot()))
+      one.observe(day)
+    }
+    await one.train(day.slice(one.trained))
+    return one.finish()
+  }
+  const first = await update(parentState(own), days[0]!)
+  const wanted = await update(first.state, days[1]!)
+  expect(bytesOf(await update(first.state, days[1]!, 64))).toBe(bytesOf(wanted))
+
+  const heights = days.flat().map((example) => example.features.numeric.get('height')!)
+  const [count, mean] = wanted.state.dense.user.statistics['height']!
+  expect(count).toBe(400)
+  expect(mean).toBeCloseTo(heights.reduce((sum, each) => sum + each, 0) / 400, 3)
+  expect(wanted.state.dense.item.statistics[computedNames.recentClicks]![1]).toBeGreaterThan(0)
+  const { activity, items } = wanted.state
+  items.ids.forEach((itemId, i) => {
+    const own = days.flat().filter((example) => example.itemId === itemId)
+    const firstMs = own.length === 0 ? 0 : Math.min(...own.map((each) => each.eventTimeMs))
+    expect(activity.firstMs[i]).toBe(firstMs)
+  })
+  // The vectors are of these numbers: without what the log says they would be others.
+  const forgetful = await update({ ...first.state, activity: noActivity() }, days[1]!)
+  expect(forgetful.itemVectors).not.toEqual(wanted.itemVectors)
+})
+
 function setupOf(
   change: Partial<FullOptions> = {},
   parent = parentState(),
@@ -152,18 +201,23 @@ async function trained(
   return result
 }
 
-function parentState(): FullState {
-  const { dense, userDefaultRow, itemDefaultRow } = initialise(model, 3)
+function parentState(of = model): FullState {
+  const { dense, userDefaultRow, itemDefaultRow } = initialise(of, 3)
   const none = new Float64Array(0)
   const side = (defaultRow: Float32Array): SideState => ({
     ...{ defaultRow, defaultAccumulator: 0, ids: [], rows: new Float32Array(0) },
     ...{ accumulators: new Float32Array(0), seenMs: none },
   })
   return {
-    ...{ model, dense: copyDense(dense), users: side(userDefaultRow), items: side(itemDefaultRow) },
+    ...{
+      model: of,
+      dense: copyDense(dense),
+      users: side(userDefaultRow),
+      items: side(itemDefaultRow),
+    },
     adam: { steps: 0, first: zerosLike(dense), second: zerosLike(dense) },
     frequency: { examples: 0, lastSeen: none, gap: none, gaps: none },
-    recent: noRecent(0),
+    ...{ recent: noRecent(0), activity: noActivity() },
   }
 }
 

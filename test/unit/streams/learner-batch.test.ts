@@ -27,6 +27,7 @@ function setUp(): { items: LearnerItems; batch: LearnerBatch; examples: Example[
       popularityHalfLifeMs: 86_400_000,
       popularityShare: 0.5,
       skewEpsilon: 0,
+      onlineRows: 'user+item',
     },
     model,
     dense,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { ComputedFeatures, computedNames, levelOf } from '../../../src/model/computed-features.ts'
 import { mix32 } from '../../../src/model/hash.ts'
 import { initialise } from '../../../src/model/initialise.ts'
 import { listwise } from '../../../src/model/loss.ts'
@@ -77,6 +78,99 @@ async function setUp(
     options: { ...options, ...changed },
   }
 }
+
+describe('computed features', () => {
+  const features = Object.values(computedNames).map((name) => {
+    return { kind: 'numeric', name, transform: 'log1p', mean: 1, deviation: 1 } as const
+  })
+  const own: ModelSpec = { ...model, item: { hidden: 8, features } }
+  const { dense } = initialise(own, 17)
+  const hourMs = 60 * minuteMs
+
+  const setUpOwn = async (onlineRows: LearnerOptions['onlineRows'] = 'user+item') => ({
+    ...(await setUp({ onlineRows, learningRate: 0 })),
+    ...{ model: own, dense, engine: await openEngine('typescript').open(own, dense) },
+  })
+  /** Nothing trains: vectors move because of their features alone. */
+  const click = (learner: Learner, offset: number, itemId: string, hour: number) =>
+    learner.applyExamples({ topic: 'examples', partition: 0, from: offset, to: offset + 1 }, [
+      { offset, record: example('u', itemId, { eventTimeMs: startMs + hour * hourMs }) },
+    ])
+  const published = async (learner: Learner) =>
+    (await learner.sync()).overrides.map(({ itemId }) => itemId).sort()
+
+  test('vectors follow them from hour to hour, and are left alone where they stay', async () => {
+    const learner = createLearner(await setUpOwn(), emptyBase)
+    await catalogue(
+      learner,
+      ['a', 'b', 'quiet'].map((id) => item(id, 'x')),
+    )
+    expect(await published(learner)).toEqual(['a', 'b', 'quiet'])
+    await click(learner, 0, 'a', 0)
+    expect(await published(learner)).toEqual([])
+    await click(learner, 1, 'b', 0.5)
+    expect(await published(learner)).toEqual([])
+    // Both are known to have been clicked from the next hour on.
+    await click(learner, 2, 'a', 1)
+    expect(await published(learner)).toEqual(['a', 'b'])
+    await click(learner, 3, 'a', 24 * 7)
+    expect(await published(learner)).toEqual(['a', 'b'])
+  })
+
+  test('go on to the bit after a restart', async () => {
+    const setup = await setUpOwn()
+    const learner = createLearner(setup, emptyBase)
+    await catalogue(
+      learner,
+      ['a', 'b'].map((id) => item(id, 'x')),
+    )
+    await click(learner, 0, 'a', 0)
+    await learner.sync()
+    const restored = restoreLearner(setup, structuredClone(learner.snapshot()))
+    const syncs = await Promise.all(
+      [learner, restored].map(async (one) => {
+        await click(one, 1, 'b', 3)
+        return one.sync()
+      }),
+    )
+    expect(syncs[0]!.overrides.length).toBeGreaterThan(0)
+    expect(syncs[1]).toEqual(syncs[0])
+    expect(restored.snapshot()).toEqual(learner.snapshot())
+  })
+
+  test('begin where the generation ends', async () => {
+    const one = (value: number) => Float64Array.of(value)
+    const startHour = startMs / hourMs
+    const activity = {
+      ...{ firstMs: one(startMs - 5 * hourMs), hours: one(startHour - 1) },
+      ...{ before: one(4), within: one(2) },
+    }
+    const setup = await setUpOwn()
+    const rows = initial.itemDefaultRow
+    const base: LearnerBase = {
+      ...emptyBase,
+      items: { ids: ['a'], rows, vectors: new Float32Array(model.dim).fill(0.25), activity },
+    }
+    const learner = createLearner(setup, base)
+    await catalogue(learner, [item('a', 'x')])
+    const { overrides } = await learner.sync()
+    const encoded = new Float32Array(4)
+    const recentClicks = 6 * 2 ** (-1 / 24)
+    new ComputedFeatures(own.item).writeStandardised(
+      ...([levelOf(5), levelOf(recentClicks), dense.item, encoded, 0] as const),
+    )
+    const wanted = await setup.engine.vectors('item', rows, encoded, 1)
+    expect(overrides).toMatchObject([{ itemId: 'a', vector: wanted }])
+  })
+
+  test('stay those of the generation where item rows do not train', async () => {
+    const learner = createLearner(await setUpOwn('user'), emptyBase)
+    await catalogue(learner, [item('a', 'x')])
+    await learner.sync()
+    for (const hour of [0, 1, 200]) await click(learner, hour, 'a', hour)
+    expect(await published(learner)).toEqual([])
+  })
+})
 
 async function newLearner(changed: Partial<LearnerOptions> = {}): Promise<Learner> {
   return createLearner(await setUp(changed), emptyBase)
@@ -175,8 +269,10 @@ describe('learning', () => {
     const hash = () => {
       const digest = createHash('sha256')
       for (const tower of [initial.dense.user, initial.dense.item]) {
-        const { embeddings, ...matrices } = tower
-        for (const array of [...Object.values(matrices), ...Object.values(embeddings)])
+        const { embeddings, statistics, ...matrices } = tower
+        for (const array of [matrices, embeddings, statistics].flatMap((each) =>
+          Object.values<Float32Array | Float64Array>(each),
+        ))
           digest.update(array)
       }
       return digest.digest('hex')
