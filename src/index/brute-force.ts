@@ -68,13 +68,17 @@ export class BruteForceIndex implements MutableVectorIndex {
   search(query: Float32Array, k: number, skip?: Skip): Neighbours {
     checkVector(query, this.dim, 'the query')
     const best = new TopK(Math.min(k, this.size))
-    const count = this.size
-    for (let slot = 0; slot < count; slot++) {
-      const score = Math.fround(dot(query, this.#vectors, slot * this.dim))
-      // Skipping costs a call and most slots are no candidates: ask only for those that are.
-      if (score < best.threshold) continue
-      const id = this.#ids[slot]!
-      if (skip === undefined || !skip(id)) best.offer(id, score)
+    this.#offer(best, query, 0, this.size, skip)
+    return best.take()
+  }
+
+  /** The index must not change before it is done. */
+  *searchExactly(query: Float32Array, k: number, skip?: Skip): Generator<void, Neighbours> {
+    checkVector(query, this.dim, 'the query')
+    const best = new TopK(Math.min(k, this.size))
+    for (let from = 0; from < this.size; from += sliceSlots) {
+      this.#offer(best, query, from, Math.min(from + sliceSlots, this.size), skip)
+      yield
     }
     return best.take()
   }
@@ -114,6 +118,16 @@ export class BruteForceIndex implements MutableVectorIndex {
     this.#ids.pop()
     this.#slots.delete(id)
     return true
+  }
+
+  #offer(best: TopK, query: Float32Array, from: number, to: number, skip?: Skip): void {
+    for (let slot = from; slot < to; slot++) {
+      const score = Math.fround(dot(query, this.#vectors, slot * this.dim))
+      // Skipping costs a call and most slots are no candidates: ask only for those that are.
+      if (score < best.threshold) continue
+      const id = this.#ids[slot]!
+      if (skip === undefined || !skip(id)) best.offer(id, score)
+    }
   }
 
   #growTo(slots: number): void {

@@ -63,6 +63,10 @@ export class HnswIndex implements VectorIndex {
     return this.#exact.searchAmong(query, k, ids, skip)
   }
 
+  searchExactly(query: Float32Array, k: number, skip?: Skip): Generator<void, Neighbours> {
+    return this.#exact.searchExactly(query, k, skip)
+  }
+
   /** A filter inside the native search costs thirty times as much, and one that throws ends the process. */
   #without(labels: readonly number[], skip: Skip): readonly number[] {
     return labels.filter((label) => !skip(this.#exact.idAt(label)))

@@ -11,8 +11,8 @@ export class LayeredIndex implements MutableVectorIndex {
   readonly dim: number
   readonly #base: VectorIndex
   readonly #overrides: BruteForceIndex
-  /** Ids of the base that it must not answer with: replaced or withdrawn. */
-  readonly #hidden = new Set<string>()
+  /** Ids of the base that it must not answer with, replaced or withdrawn -> how many there were before. */
+  readonly #hidden = new Map<string, number>()
 
   constructor(base: VectorIndex) {
     this.dim = base.dim
@@ -48,17 +48,38 @@ export class LayeredIndex implements MutableVectorIndex {
     )
   }
 
+  /** What changes afterwards is passed over: the overrides are searched at once, and the base hides what it hides now. */
+  searchExactly(query: Float32Array, k: number, skip?: Skip): Generator<void, Neighbours> {
+    const hidden = this.#hidden.size
+    const isSkipped = (id: string) =>
+      (this.#hidden.get(id) ?? hidden) < hidden || skip?.(id) === true
+    const overrides = this.#overrides.search(query, k, skip)
+    return mergeWith(overrides, k, this.#base.searchExactly(query, k, isSkipped))
+  }
+
   set(id: string, vector: Float32Array): void {
     this.#overrides.set(id, vector)
-    if (this.#base.has(id)) this.#hidden.add(id)
+    this.#hide(id)
   }
 
   remove(id: string): boolean {
     const wasThere = this.has(id)
     this.#overrides.remove(id)
-    if (this.#base.has(id)) this.#hidden.add(id)
+    this.#hide(id)
     return wasThere
   }
+
+  #hide(id: string): void {
+    if (this.#base.has(id) && !this.#hidden.has(id)) this.#hidden.set(id, this.#hidden.size)
+  }
+}
+
+function* mergeWith(
+  overrides: Neighbours,
+  k: number,
+  base: Generator<void, Neighbours>,
+): Generator<void, Neighbours> {
+  return merge(k, yield* base, overrides)
 }
 
 function merge(k: number, ...parts: readonly Neighbours[]): Neighbours {

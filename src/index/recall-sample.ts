@@ -14,8 +14,7 @@ const noiseLength = 0.5
 
 /**
  * Recall@k of an index against the exact one. Half of the queries are vectors of items with noise, half the directions of the sum of
- * three items, as users like several things: a graph finds what lies between its clusters less well. An item that scores as high as
- * the last true neighbour counts as found: among equals an approximate search may choose others. Yields after each query.
+ * three items, as users like several things: a graph finds what lies between its clusters less well. Yields after each query.
  * @param vectors [n x dim] those of the index
  */
 export function* measureRecall(
@@ -30,14 +29,21 @@ export function* measureRecall(
   let found = 0
   for (let i = 0; i < queries; i++) {
     const query = queryOf(vectors, exact.dim, i % 2 === 0 ? 1 : itemsPerTaste, random)
-    const truth = exact.search(query, wanted).scores
-    const least = truth[wanted - 1]!
-    found += index
-      .search(query, wanted)
-      .scores.reduce((n, score) => n + (score >= least ? 1 : 0), 0)
+    found += countFound(index.search(query, wanted).scores, exact.search(query, wanted).scores)
     yield
   }
   return found / (wanted * queries)
+}
+
+/**
+ * How many of the true neighbours were found. An item that scores as high as the last of them counts: among equals an approximate
+ * search may choose others.
+ * @param found scores, of as many at most
+ * @param truth scores, best first
+ */
+export function countFound(found: Float32Array, truth: Float32Array): number {
+  const least = truth.at(-1) ?? Infinity
+  return found.reduce((count, score) => count + (score >= least ? 1 : 0), 0)
 }
 
 function queryOf(vectors: Float32Array, dim: number, items: number, random: Random): Float32Array {

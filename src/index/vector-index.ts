@@ -25,6 +25,8 @@ export interface VectorIndex {
   search(query: Float32Array, k: number, skip?: Skip): Neighbours
   /** Exact search among `ids` only; those that are not in the index are passed over, and each counts once. */
   searchAmong(query: Float32Array, k: number, ids: Iterable<string>, skip?: Skip): Neighbours
+  /** What an exact search finds in the index as it is at the call. Yields between slices. */
+  searchExactly(query: Float32Array, k: number, skip?: Skip): Generator<void, Neighbours>
 }
 
 /** An index whose vectors change one by one. */

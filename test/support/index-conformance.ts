@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { isBetter } from '../../src/index/vector-index.ts'
 import type { Neighbours, VectorIndex } from '../../src/index/vector-index.ts'
+import { finish } from './hnsw.ts'
 import { randomFrom, unitVector } from './vectors.ts'
 
 export interface IndexUnderTest {
@@ -55,6 +56,19 @@ export function indexConformance({ name, build, recallMin }: IndexUnderTest): vo
       expect(index.searchAmong(query, 3, []).ids).toEqual([])
     })
 
+    test('searches exactly for what it otherwise approximates', () => {
+      for (const query of queries.slice(0, 10)) {
+        const expected = truth(query, vectors)
+        const skip = (id: string) => expected.indexOf(id) % 2 === 1
+        expect(finish(index.searchExactly(query, 20)).ids).toEqual(expected.slice(0, 20))
+        const { ids, scores } = finish(index.searchExactly(query, 20, skip))
+        expect(ids).toEqual(expected.slice(0, 40).filter((id) => !skip(id)))
+        expect(index.searchAmong(query, 20, ids)).toEqual({ ids, scores })
+      }
+      expect(finish(index.searchExactly(queries[0]!, 10_000)).ids).toHaveLength(vectors.size)
+      expect(finish(build(dim, new Map()).searchExactly(queries[0]!, 10)).ids).toEqual([])
+    })
+
     test('orders equal scores by id', () => {
       const same = unitVector(dim, random)
       const ids = ['b', 'c', 'a', 'aa', 'Z', 'é', '10', '9']
@@ -70,6 +84,7 @@ export function indexConformance({ name, build, recallMin }: IndexUnderTest): vo
         expectCode(() => build(dim, new Map([['a', vector]])), refused.code)
         expectCode(() => index.search(vector, 3), refused.code)
         expectCode(() => index.searchAmong(vector, 3, ['item-1']), refused.code)
+        expectCode(() => finish(index.searchExactly(vector, 3)), refused.code)
       }
       expectCode(() => index.search(new Float32Array(dim + 1), 3), 'RECORD_INVALID')
       expectCode(() => build(dim, new Map([['a', new Float32Array(3)]])), 'RECORD_INVALID')

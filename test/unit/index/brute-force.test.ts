@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { BruteForceIndex } from '../../../src/index/brute-force.ts'
 import { LayeredIndex } from '../../../src/index/layered-index.ts'
 import type { MutableVectorIndex } from '../../../src/index/vector-index.ts'
+import { finish } from '../../support/hnsw.ts'
 import { indexConformance } from '../../support/index-conformance.ts'
 import { randomFrom, unitVector } from '../../support/vectors.ts'
 
@@ -90,6 +91,18 @@ test('grows past its first allocation and keeps every vector', () => {
   for (const [id, vector] of [...vectors].filter((_, i) => i % 500 === 0)) {
     expect(index.search(vector, 1).ids).toEqual([id])
   }
+})
+
+test('searches slice by slice for what a whole search finds', () => {
+  const random = randomFrom(2)
+  const count = 20_000
+  const ids = Array.from({ length: count }, (_, i) => `${i}`)
+  const vectors = Float32Array.from({ length: count * 2 }, random)
+  const index = finish(BruteForceIndex.over(2, ids, vectors))
+  const query = Float32Array.of(0.6, 0.8)
+  const steps = index.searchExactly(query, count)
+  expect([steps.next().done, steps.next().done, steps.next().done]).toEqual([false, false, false])
+  expect(finish(steps)).toEqual(index.search(query, count))
 })
 
 test('copies what it is given', () => {
