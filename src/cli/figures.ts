@@ -1,4 +1,4 @@
-import type { Counter, Gauge } from 'prom-client'
+import type { Counter, Gauge, Histogram } from 'prom-client'
 import { delayStages, type DelayStage, type Metrics } from '../metrics/metrics.ts'
 
 /** What the live status shows and the report of a run keeps. Counts are of this process since its start. */
@@ -15,6 +15,8 @@ export interface Figures {
   readonly recallAt50: number | null
   readonly recallAt100: number | null
   readonly popularity24hRecallAt50: number | null
+  /** Mean share of the exact top k that was served, of the replies that were checked. */
+  readonly annRecall: number | null
   readonly overrideSequence: number
   readonly generation: string | null
   readonly delays: Readonly<
@@ -30,6 +32,7 @@ export async function readFigures(metrics: Metrics): Promise<Figures> {
     duplicates,
     recallAt,
     popularityRecallAt,
+    annRecall,
     sequence,
     generation,
   ] = await Promise.all([
@@ -39,6 +42,7 @@ export async function readFigures(metrics: Metrics): Promise<Figures> {
     samples(metrics.duplicates),
     samples(metrics.recallAt),
     samples(metrics.popularityRecallAt),
+    meanOf(metrics.annRecall),
     samples(metrics.overrideSequence),
     samples(metrics.generationInfo),
   ])
@@ -55,6 +59,7 @@ export async function readFigures(metrics: Metrics): Promise<Figures> {
     recallAt50: valueOf(recallAt, 'k', '50'),
     recallAt100: valueOf(recallAt, 'k', '100'),
     popularity24hRecallAt50: valueOf(popularityRecallAt, 'k', '50'),
+    annRecall,
     overrideSequence: valueOf(sequence, 'role', 'learner') ?? 0,
     generation:
       generation
@@ -80,6 +85,14 @@ interface Sample {
 
 async function samples(metric: Counter | Gauge): Promise<readonly Sample[]> {
   return (await metric.get()).values
+}
+
+async function meanOf(metric: Histogram): Promise<number | null> {
+  const { values } = await metric.get()
+  const valueOfSeries = (name: string) =>
+    values.find(({ metricName }) => metricName?.endsWith(name) === true)?.value ?? 0
+  const count = valueOfSeries('_count')
+  return count === 0 ? null : valueOfSeries('_sum') / count
 }
 
 function sumOf(all: readonly Sample[], label: string, value: string): number {

@@ -49,6 +49,7 @@ function reportOf(facts: RunFacts) {
     recallAt50: shareOf(learned?.figures.all, 'hitsAt50'),
     recallAt100: shareOf(learned?.figures.all, 'hitsAt100'),
     popularity24hRecallAt50: shareOf(learned?.figures.popularity24h, 'hitsAt50'),
+    annRecall: figures.annRecall,
     generations: fullUpdates.length,
     switches,
     fullUpdateSeconds: round(fullUpdates.reduce((sum, { seconds }) => sum + seconds, 0)),

@@ -170,6 +170,11 @@ const recall = z.strictObject({
     .describe('rows younger than this are not read again; adds to the visible delay'),
   defaultTimeoutMs: positive.default(1_000),
   excludeRecentClicks: z.boolean().default(true),
+  exactChecksPerSecondMax: z
+    .number()
+    .nonnegative()
+    .default(1)
+    .describe('replies held against an exact search, for the loss of the index; 0: none'),
 })
 
 export const configSchema = z

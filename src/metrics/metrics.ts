@@ -8,6 +8,9 @@ const ageBuckets = [
   0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400, 604_800, 2_592_000,
 ]
 const latencyBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2]
+/** What is not perfect is at most 0.999 for 1,000 items, as many as a request may ask for by default. */
+const recallBuckets = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1]
+const scoreLossBuckets = [0, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]
 
 /** Stages in the order an event passes them. A delay is counted from arrival, so each includes the ones before. */
 export const delayStages = ['ingest', 'joiner', 'learner', 'visible'] as const
@@ -41,7 +44,7 @@ function definers(registry: Registry) {
     gauge: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
       new Gauge<L>({ name: `freshet_${name}`, help, labelNames, registers }),
     histogram: (name: string, help: string, buckets: number[]) =>
-      new Histogram({ name: `freshet_${name}_seconds`, help, buckets, registers }),
+      new Histogram({ name: `freshet_${name}`, help, buckets, registers }),
     delay: <L extends string>(name: string, help: string, label: L) =>
       new QuantileHistogram<L>(
         {
@@ -69,12 +72,12 @@ function freshness({ histogram, delay }: Definers) {
       'stage',
     ),
     servedWatermarkAge: histogram(
-      'served_watermark_age',
+      'served_watermark_age_seconds',
       'At reply: now minus the event time through which the partition of the user has been learned.',
       ageBuckets,
     ),
     embeddingAge: histogram(
-      'embedding_age',
+      'embedding_age_seconds',
       'At reply: now minus the event time of the newest example in the row of the user.',
       ageBuckets,
     ),
@@ -217,7 +220,7 @@ function serving({ counter, gauge, histogram }: Definers) {
     controllerAlerts: gauge('controller_alerts', 'Things that the controller says to look at now.'),
     snapshotBytes: gauge('snapshot_bytes', 'Size of the newest snapshot, not compressed.'),
     recallLatency: histogram(
-      'recall_latency',
+      'recall_latency_seconds',
       'From taking a request from the topic to the acknowledged reply.',
       latencyBuckets,
     ),
@@ -226,6 +229,21 @@ function serving({ counter, gauge, histogram }: Definers) {
       'recalls_dropped',
       'Requests not answered, by reason (late, reply_topic_unknown, undecodable).',
       ['reason'],
+    ),
+    annRecall: histogram(
+      'ann_recall_ratio',
+      'Of sampled replies: share of the exact top k of the same query, generation and moment that was served.',
+      recallBuckets,
+    ),
+    annScoreLoss: histogram(
+      'ann_score_loss',
+      'Of the same replies: mean cosine of the exact top k minus that of the served items.',
+      scoreLossBuckets,
+    ),
+    exactChecks: counter(
+      'exact_checks',
+      'Replies to be held against an exact search, by outcome (compared; empty: nothing to find; overtaken: the generation changed meanwhile; skipped: one was under way; failed).',
+      ['outcome'],
     ),
   }
 }

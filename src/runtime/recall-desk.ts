@@ -6,9 +6,10 @@ import { decodeRecallRequest, encodeRecallReply } from '../records/codec.ts'
 import type { TopicNames } from '../records/topics.ts'
 import type { RecallReply, RecallRequest } from '../records/types.ts'
 import { toDeadLetter } from '../streams/dead-letter.ts'
-import { answer, deadlineOf, emptyReply, refusalOf } from '../streams/recall.ts'
+import { answer, deadlineOf, emptyReply, queryOf, refusalOf } from '../streams/recall.ts'
 import type { SourceRecord } from '../streams/stage.ts'
 import type { Clock, Logger, Producer } from './ports.ts'
+import type { ExactChecks } from './recall-exact-checks.ts'
 import type { Generations } from './recall-generations.ts'
 import type { ReplyTopics } from './recall-reply-topics.ts'
 import type { UserReader } from './recall-users.ts'
@@ -19,6 +20,7 @@ export interface RecallDeskOptions {
   readonly generations: Pick<Generations, 'current'>
   readonly users: UserReader
   readonly replyTopics: ReplyTopics
+  readonly exactChecks: ExactChecks
   /** Coalesces: one request is under way, the next takes every reply that has gathered. */
   readonly producer: Producer
   readonly metrics: Metrics
@@ -70,7 +72,7 @@ export class RecallDesk {
 
   /** null when it has become too late. */
   async #answer(request: RecallRequest, deadlineMs: number): Promise<RecallReply | null> {
-    const { recall, generations, users, log } = this.#options
+    const { recall, generations, users, exactChecks, log } = this.#options
     const serving = generations.current
     const refusal = refusalOf(request, recall)
     if (refusal !== null) return emptyReply(request, 'INVALID', refusal, serving)
@@ -82,7 +84,11 @@ export class RecallDesk {
       const resolved = await users.resolve(serving, request.userId)
       const row = resolved.user?.row ?? serving.defaultRow
       const vector = await serving.tower.vector(row, request.features)
-      return this.#isPast(deadlineMs) ? null : answer(serving, request, resolved, vector, recall)
+      if (this.#isPast(deadlineMs)) return null
+      const query = queryOf(serving, request, resolved, vector, recall)
+      const reply = answer(serving, request, resolved, query)
+      exactChecks.offer(serving, query, reply)
+      return reply
     } catch (error) {
       log.error({ generation: serving.generation, error: messageOf(error) }, 'a recall failed')
       return emptyReply(request, 'DEGRADED', `recall failed: ${messageOf(error)}`, serving)

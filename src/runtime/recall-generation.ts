@@ -116,6 +116,10 @@ export class ServingGeneration implements ServedGeneration {
     for (const override of newer) this.#applyOne(override)
   }
 
+  get isRetired(): boolean {
+    return this.#isRetired
+  }
+
   /** Keeps the generation open until the returned function is called. */
   use(): () => void {
     this.#replies++

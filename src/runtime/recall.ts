@@ -12,6 +12,7 @@ import type { ArtifactStore } from './generation/artifact-store.ts'
 import { OverrideLog } from './override-log.ts'
 import type { Clock, KafkaClient, Logger, OnlineStore, Producer } from './ports.ts'
 import { RecallDesk } from './recall-desk.ts'
+import { ExactChecks } from './recall-exact-checks.ts'
 import { ServingGeneration } from './recall-generation.ts'
 import { Generations } from './recall-generations.ts'
 import { RecallIntake } from './recall-intake.ts'
@@ -162,7 +163,7 @@ function deskOf(
   generations: Generations,
   producer: Producer,
 ): RecallDesk {
-  const { redisDeadlineMs, rowCacheMs } = config.recall
+  const { redisDeadlineMs, rowCacheMs, exactChecksPerSecondMax: perSecondMax } = config.recall
   const { partitions } = config.kafka
   const ownTopics = new Set<string>(Object.values(topics))
   ownTopics.delete(topics.recallReplies)
@@ -172,6 +173,7 @@ function deskOf(
     generations,
     users: new UserReader({ store, clock, partitions, redisDeadlineMs, rowCacheMs }),
     replyTopics: new ReplyTopics(kafka, (topic) => ownTopics.has(topic)),
+    exactChecks: new ExactChecks({ perSecondMax, metrics, clock, log }),
     producer,
     metrics,
     clock,

@@ -13,6 +13,7 @@ export class Catalogue {
   readonly #withdrawn = new Set<string>()
   /** Feature -> value -> ids. */
   readonly #postings = new Map<string, Map<string, Set<string>>>()
+  #withdrawnRevision = 0
 
   get size(): number {
     return this.#entries.size
@@ -24,12 +25,13 @@ export class Catalogue {
     if (before !== undefined) this.#unpost(itemId, before)
     if (item === null) {
       this.#entries.delete(itemId)
+      if (!this.#withdrawn.has(itemId)) this.#withdrawnRevision++
       this.#withdrawn.add(itemId)
       return
     }
     const entry = { title: item.title, categorical: item.features.categorical }
     this.#entries.set(itemId, entry)
-    this.#withdrawn.delete(itemId)
+    if (this.#withdrawn.delete(itemId)) this.#withdrawnRevision++
     this.#post(itemId, entry)
   }
 
@@ -41,6 +43,11 @@ export class Catalogue {
   /** True for an item that the catalogue has taken back; an item that it never knew is not withdrawn. */
   isWithdrawn(itemId: string): boolean {
     return this.#withdrawn.has(itemId)
+  }
+
+  /** Another number whenever other items are withdrawn. */
+  get withdrawnRevision(): number {
+    return this.#withdrawnRevision
   }
 
   /** Ids of the items with at least one of the values, each once. */

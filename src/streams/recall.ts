@@ -1,4 +1,4 @@
-import type { VectorIndex } from '../index/vector-index.ts'
+import type { Skip, VectorIndex } from '../index/vector-index.ts'
 import type { RecallReply, RecallRequest, RecallStatus } from '../records/types.ts'
 import type { Catalogue } from './catalogue.ts'
 
@@ -101,25 +101,43 @@ export function resolveUser(
   return { status: 'OK', message: '', user: row, learnedThroughMs }
 }
 
+/** What a reply looks for. */
+export interface RecallQuery {
+  /** User vector [d]. */
+  readonly vector: Float32Array
+  readonly k: number
+  /** What is excluded, and what is withdrawn at the moment it is asked. */
+  readonly skip: Skip
+  /** What the filter lets through; null: no filter. */
+  readonly among: ReadonlySet<string> | null
+}
+
 /**
  * @param vector user vector [d], computed from `resolved` with this generation's tower
  */
+export function queryOf(
+  { catalogue }: Pick<ServedGeneration, 'catalogue'>,
+  { exclude, filter, k }: Pick<RecallRequest, 'exclude' | 'filter' | 'k'>,
+  resolved: ResolvedUser,
+  vector: Float32Array,
+  { excludeRecentClicks }: RecallOptions,
+): RecallQuery {
+  const excluded = new Set(exclude)
+  if (excludeRecentClicks) for (const id of resolved.user?.recentItems ?? []) excluded.add(id)
+  const skip = (id: string) => excluded.has(id) || catalogue.isWithdrawn(id)
+  return { vector, k, skip, among: filter === null ? null : catalogue.matching(filter) }
+}
+
 export function answer(
   served: ServedGeneration,
   request: RecallRequest,
   resolved: ResolvedUser,
-  vector: Float32Array,
-  { excludeRecentClicks }: RecallOptions,
+  { vector, k, skip, among }: RecallQuery,
 ): RecallReply {
   const { catalogue, index } = served
-  const excluded = new Set(request.exclude)
-  if (excludeRecentClicks) for (const id of resolved.user?.recentItems ?? []) excluded.add(id)
-  const skip = (id: string) => excluded.has(id) || catalogue.isWithdrawn(id)
   // Exact among the matching ones: an approximate search starves under a filter.
   const found =
-    request.filter === null
-      ? index.search(vector, request.k, skip)
-      : index.searchAmong(vector, request.k, catalogue.matching(request.filter), skip)
+    among === null ? index.search(vector, k, skip) : index.searchAmong(vector, k, among, skip)
   return {
     correlationId: request.correlationId,
     status: resolved.status,

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { serveOperators } from '../../src/console/server.ts'
 import { featureWidth } from '../../src/model/spec.ts'
 import { decodeRecallReply, encodeRecallRequest } from '../../src/records/codec.ts'
 import { noFeatures } from '../../src/records/types.ts'
 import type { RecallReply, RecallRequest } from '../../src/records/types.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
+import { Health } from '../../src/runtime/health.ts'
 import type { SinkRecord } from '../../src/streams/stage.ts'
 import { dim, eventually, randomGeneration, recallRig } from '../support/recall-rig.ts'
 import type { RecallRig } from '../support/recall-rig.ts'
@@ -283,6 +285,39 @@ test('too many at once are refused as OVERLOADED, the others answered', async ()
   const statuses = new Set(replies.map(({ status }) => status))
   expect([...statuses].sort()).toEqual(['COLD_USER', 'OVERLOADED'])
   expect((await own.client.recall({ userId: 'u', k: 3 })).status).toBe('COLD_USER')
+})
+
+test('/metrics says which share of the exact top k was served', async () => {
+  const own = await recallRig(onTestFinished, { recall: { exactChecksPerSecondMax: 1_000 } })
+  await own.publish(randomGeneration('a', 'a-', 300))
+  await own.overrides({ generation: 'a', sequence: 1, vectors: { 'a-7': null, fresh: row } })
+  await own.control({ live: 'a' })
+  await own.sentinels('a')
+  const stop = await own.startPod()
+  const operators = await serveOperators(own.metrics, new Health(), '127.0.0.1', 0)
+  onTestFinished(() => operators.close())
+  const read = async () => {
+    const lines = (await (await fetch(`${operators.url}/metrics`)).text()).split('\n')
+    const valueOf = (series: string) =>
+      Number(lines.find((line) => line.startsWith(`${series} `))?.split(' ')[1] ?? 0)
+    return {
+      compared: valueOf('freshet_exact_checks_total{outcome="compared"}'),
+      failed: valueOf('freshet_exact_checks_total{outcome="failed"}'),
+      recalls: valueOf('freshet_ann_recall_ratio_count'),
+      recallSum: valueOf('freshet_ann_recall_ratio_sum'),
+      scoreLossSum: valueOf('freshet_ann_score_loss_sum'),
+    }
+  }
+  const compared = async () => {
+    await own.client.recall({ userId: 'u', k: 20, exclude: ['a-1', 'a-2'] })
+    return (await read()).compared
+  }
+  expect(await eventually(compared, (count) => count >= 5)).toBeGreaterThanOrEqual(5)
+  await stop()
+  const found = await read()
+  // The index of so few items is exact.
+  const recalls = found.compared
+  expect(found).toMatchObject({ recalls, recallSum: recalls, scoreLossSum: 0, failed: 0 })
 })
 
 test('a restarted pod goes on after the requests it has dealt with', async () => {

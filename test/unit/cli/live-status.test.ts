@@ -18,6 +18,7 @@ const some = await figuresAfter((metrics) => {
   metrics.deadLetters.inc({ role: 'ingest', reason: 'RECORD_INVALID' }, 2)
   metrics.deadLetters.inc({ role: 'joiner', reason: 'CLICK_LATE' }, 1)
   metrics.recallAt.set({ k: '50' }, 0.25)
+  for (const share of [1, 1, 0.75]) metrics.annRecall.observe(share)
   metrics.overrideSequence.set({ role: 'learner' }, 7)
   metrics.generationInfo.set({ role: 'recall', generation: 'g1' }, 1)
   for (let i = 0; i < 100; i++) metrics.stageDelay.observe({ stage: 'visible' }, 0.25)
@@ -42,7 +43,9 @@ test('figures come from the metrics of the process', () => {
     overrideSequence: 7,
     recallAt50: 0.25,
     recallAt100: null,
+    annRecall: 2.75 / 3,
   })
+  expect(nothing.annRecall).toBeNull()
   expect(some.deadLettersByReason).toEqual({ RECORD_INVALID: 2, CLICK_LATE: 1 })
   expect(some.delays.visible).toEqual({ p50Ms: 250, p99Ms: 250 })
 })
@@ -55,6 +58,7 @@ test('the block shows rates since the last time, delays by stage, reasons and th
     '450/s',
     'visible 250 ms/250 ms',
     '@50 0.2500',
+    'index          recall 0.9167',
     'RECORD_INVALID 2, CLICK_LATE 1',
     'generation g1, override set 7',
   ])

@@ -28,6 +28,15 @@ test('knows titles, and nothing of strangers', () => {
   expect(all.isWithdrawn('b')).toBe(false)
 })
 
+test('has another revision when other items are withdrawn, and only then', () => {
+  const all = catalogue(item('a'))
+  const revisions = [null, null, item('a'), item('a'), null].map((value) => {
+    all.apply('a', value)
+    return all.withdrawnRevision
+  })
+  expect(revisions).toEqual([1, 1, 2, 2, 3])
+})
+
 test('finds the items of any of the values, each once', () => {
   const all = catalogue(
     item('a', { genre: ['drama', 'war'] }),

@@ -7,10 +7,16 @@ import {
   answer,
   deadlineOf,
   emptyReply,
+  queryOf,
   refusalOf,
   resolveUser,
 } from '../../../src/streams/recall.ts'
-import type { OnlineUser, ServedGeneration } from '../../../src/streams/recall.ts'
+import type {
+  OnlineUser,
+  RecallOptions,
+  ResolvedUser,
+  ServedGeneration,
+} from '../../../src/streams/recall.ts'
 
 const options = { kMax: 100, defaultTimeoutMs: 1_000, excludeRecentClicks: true }
 const dim = 2
@@ -135,17 +141,22 @@ describe('the user of a reply', () => {
 describe('an answer', () => {
   const vector = Float32Array.of(1, 0)
   const resolved = { status: 'OK', message: '', user: user(), learnedThroughMs: 900 } as const
+  const answerTo = (
+    current: ServedGeneration,
+    asked: RecallRequest,
+    who: ResolvedUser,
+    chosen: RecallOptions,
+  ) => answer(current, asked, who, queryOf(current, asked, who, vector, chosen))
   const idsFor = (changes: Partial<RecallRequest>, recentItems: string[] = []) =>
-    answer(
+    answerTo(
       served(),
       request(changes),
       { ...resolved, user: user({ recentItems }) },
-      vector,
       options,
     ).items.map(({ itemId }) => itemId)
 
   test('carries items, titles, scores and the freshness facts', () => {
-    expect(answer(served(), request({ k: 2 }), resolved, vector, options)).toEqual({
+    expect(answerTo(served(), request({ k: 2 }), resolved, options)).toEqual({
       correlationId: 'c1',
       status: 'OK',
       message: '',
@@ -161,13 +172,7 @@ describe('an answer', () => {
   })
 
   test('leaves titles out when they are not asked for', () => {
-    const { items } = answer(
-      served(),
-      request({ k: 1, withTitles: false }),
-      resolved,
-      vector,
-      options,
-    )
+    const { items } = answerTo(served(), request({ k: 1, withTitles: false }), resolved, options)
     expect(items[0]?.title).toBe('')
   })
 
@@ -182,7 +187,7 @@ describe('an answer', () => {
   test('keeps recent clicks where that is configured', () => {
     const keeping = { ...options, excludeRecentClicks: false }
     const withClicks = { ...resolved, user: user({ recentItems: ['a0'] }) }
-    const { items } = answer(served(), request({ k: 1 }), withClicks, vector, keeping)
+    const { items } = answerTo(served(), request({ k: 1 }), withClicks, keeping)
     expect(items[0]?.itemId).toBe('a0')
   })
 
@@ -197,7 +202,7 @@ describe('an answer', () => {
   test('never holds an item that the catalogue took back', () => {
     const current = served()
     current.catalogue.apply('a0', null)
-    const { items } = answer(current, request({ k: 1 }), resolved, vector, options)
+    const { items } = answerTo(current, request({ k: 1 }), resolved, options)
     expect(items.map(({ itemId }) => itemId)).toEqual(['a1'])
   })
 })
