@@ -5,6 +5,7 @@ import { addAuditCommand } from './commands/audit.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
+import { addExplainCommand } from './commands/explain.ts'
 import { addFullUpdateCommand } from './commands/full-update.ts'
 import { addGenerationsCommand } from './commands/generations.ts'
 import { addMapCommand } from './commands/map.ts'
@@ -47,6 +48,7 @@ export function buildProgram(): Command {
     .configureHelp({ helpWidth: 100 })
   addStartCommand(program)
   addRecallCommand(program)
+  addExplainCommand(program)
   addStatusCommand(program)
   addWatchCommand(program)
   addOperateCommands(program)
