@@ -22,18 +22,18 @@ const exampleCount = { onnx: 51_200, typescript: 2_048 } as const
 const batchMax = 256
 
 const model: ModelSpec = {
-  dim: 64,
+  ...{ dim: 64, outputDim: 64 },
   temperature: 0.2,
   user: {
     features: [{ kind: 'categorical', name: 'country', buckets: 256, dim: 16 }],
-    hidden: 64,
+    hidden: [64],
   },
   item: {
     features: [
       { kind: 'categorical', name: 'genre', buckets: 256, dim: 16 },
       { kind: 'numeric', name: 'year', transform: 'none', mean: 0, deviation: 1 },
     ],
-    hidden: 64,
+    hidden: [64],
   },
 }
 const { dense, userDefaultRow, itemDefaultRow } = initialise(model, 17)

@@ -56,7 +56,7 @@ async function filesOf({ artifacts }: Config, id: string): Promise<ServingGenera
 
 async function vectorsOf(
   { kafka, topics }: Source,
-  { id, itemIds, itemVectors, model: { dim } }: ServingGeneration,
+  { id, itemIds, itemVectors, model: { outputDim: dim } }: ServingGeneration,
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const vectors = new Map(
     itemIds.map((itemId, i) => [itemId, itemVectors.subarray(i * dim, (i + 1) * dim)]),

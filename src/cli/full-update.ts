@@ -20,6 +20,7 @@ import {
   verifyGeneration,
   writeGeneration,
 } from '../runtime/generation/generation.ts'
+import { writtenModel } from '../runtime/generation/manifest.ts'
 import type { GenerationManifest } from '../runtime/generation/manifest.ts'
 import { createLogger } from '../runtime/logger.ts'
 import type { BootstrapOptions } from './commands/bootstrap.ts'
@@ -200,7 +201,9 @@ async function daysBetween(
 
 /** The same days from the same random parameters have the same ids, so that a cold start that was stopped goes on. */
 function coldStartId(model: ModelSpec, seed: number, firstDay: string): string {
-  const hash = createHash('sha256').update(JSON.stringify({ model, seed })).digest('hex')
+  const hash = createHash('sha256')
+    .update(JSON.stringify({ model: writtenModel(model), seed }))
+    .digest('hex')
   return `bootstrap-${firstDay}-${hash.slice(0, 8)}`
 }
 

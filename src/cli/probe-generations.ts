@@ -11,9 +11,9 @@ import { Wakeup } from '../runtime/wakeup.ts'
 export interface ProbeGeneration {
   /** [d] vector of a user without a row */
   readonly defaultUser: Float32Array
-  /** [d] vector of a user with this row */
+  /** [o] vector of a user with this row */
   userOf(row: Float32Array): Promise<Float32Array>
-  /** Every vector [d] that an item has had in it. */
+  /** Every vector [o] that an item has had in it. */
   vectorsOf(itemId: string): readonly Float32Array[]
 }
 
@@ -131,12 +131,12 @@ async function load({ store, engine }: ProbeGenerationsDeps, id: string): Promis
   const { model, dense, userDefaultRow, itemIds, itemVectors } = await loadGeneration(store, id, {
     for: 'serving',
   })
-  const { dim } = model
+  const { outputDim } = model
   const tensors = await openEngine(engine).open(model, dense)
   const tower = new UserTower(tensors, model, dense)
   const userOf = (row: Float32Array): Promise<Float32Array> => tower.vector(row, noFeatures)
   const vectors = new Map(
-    itemIds.map((itemId, i) => [itemId, itemVectors.subarray(i * dim, (i + 1) * dim)]),
+    itemIds.map((itemId, i) => [itemId, itemVectors.subarray(i * outputDim, (i + 1) * outputDim)]),
   )
   const generation = { defaultUser: await userOf(userDefaultRow), userOf }
   return { generation, vectors, close: () => tensors.close() }

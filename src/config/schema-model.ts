@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { computedNames } from '../model/computed-features.ts'
 import { isEmbedded } from '../model/embedded.ts'
+import { layerWidths } from '../model/spec.ts'
 import { name, positive } from './schema-parts.ts'
 
 const feature = z.discriminatedUnion('kind', [
@@ -50,6 +51,7 @@ const feature = z.discriminatedUnion('kind', [
 
 const reserved = 'freshet.'
 const computed: readonly string[] = Object.values(computedNames)
+const width = positive.max(4096)
 
 const tower = z.strictObject({
   features: z
@@ -75,7 +77,13 @@ const tower = z.strictObject({
       'two numeric features of one name would share their statistics: give one of them a mean and a deviation',
     )
     .default([]),
-  hidden: positive.max(4096).default(64),
+  hidden: z
+    .union([width, z.array(width).min(1).max(8)], {
+      error: 'must be the width of one hidden layer, or a list of widths such as [128, 64]',
+    })
+    .default(64)
+    .transform(layerWidths)
+    .describe('widths of the hidden layers; one number is one layer'),
 })
 
 function isDistinct(features: readonly { readonly name: string }[]): boolean {
@@ -83,24 +91,31 @@ function isDistinct(features: readonly { readonly name: string }[]): boolean {
 }
 
 /** What a generation is made of. */
-export const model = z.strictObject({
-  dim: positive.max(1024).default(64).describe('dimension of ID rows and of both output vectors'),
-  temperature: z.number().positive().default(0.15),
-  popularityHalfLifeHours: z
-    .number()
-    .positive()
-    .default(24)
-    .describe('of the computed item feature freshet.recent_clicks'),
-  user: tower
-    .refine(
-      ({ features }) => features.every((each) => !each.name.startsWith(reserved)),
-      `${computed.join(' and ')} are features of items`,
-    )
-    .prefault({}),
-  item: tower.prefault({}),
-  seed: z.number().int().nonnegative().default(17),
-  engine: z
-    .enum(['onnx', 'typescript'])
-    .default('onnx')
-    .describe('onnx: onnxruntime; typescript: the slow oracle'),
-})
+export const model = z
+  .strictObject({
+    dim: positive.max(1024).default(64).describe('dimension of ID rows'),
+    outputDim: positive
+      .max(1024)
+      .nullable()
+      .default(null)
+      .describe('dimension of user and item vectors; null: as `model.dim`'),
+    temperature: z.number().positive().default(0.15),
+    popularityHalfLifeHours: z
+      .number()
+      .positive()
+      .default(24)
+      .describe('of the computed item feature freshet.recent_clicks'),
+    user: tower
+      .refine(
+        ({ features }) => features.every((each) => !each.name.startsWith(reserved)),
+        `${computed.join(' and ')} are features of items`,
+      )
+      .prefault({}),
+    item: tower.prefault({}),
+    seed: z.number().int().nonnegative().default(17),
+    engine: z
+      .enum(['onnx', 'typescript'])
+      .default('onnx')
+      .describe('onnx: onnxruntime; typescript: the slow oracle'),
+  })
+  .transform((model) => ({ ...model, outputDim: model.outputDim ?? model.dim }))

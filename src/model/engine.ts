@@ -52,9 +52,9 @@ export interface FullStepInput {
 export interface FullStepOutput {
   /** [B], each already multiplied by its weight. */
   readonly losses: Float32Array
-  /** [B x d] of length 1, before the update */
+  /** [B x o] of length 1, before the update */
   readonly userVectors: Float32Array
-  /** [N x d] of length 1, before the update */
+  /** [N x o] of length 1, before the update */
   readonly itemVectors: Float32Array
   /** [B x d] */
   readonly userRowGradients: Float32Array
@@ -73,7 +73,7 @@ export interface TensorModel {
    * Bit-equal for any cut into batches, down to one row: a pod computes what the learner computed.
    * @param rows ID rows [count x d]
    * @param features encoded features [count x F] of that side
-   * @returns L2-normalised vectors [count x d]; a fresh array
+   * @returns L2-normalised vectors [count x o]; a fresh array
    */
   vectors(
     side: Side,
@@ -83,8 +83,8 @@ export interface TensorModel {
   ): Promise<Float32Array>
   /**
    * Dot products, for ranking many users against all items.
-   * @param queries [queryCount x d]
-   * @param vectors [count x d]
+   * @param queries [queryCount x o]
+   * @param vectors [count x o]
    * @returns [queryCount x count]; a fresh array
    */
   scores(

@@ -30,12 +30,12 @@ export class GraphBuilder {
     this.#outputs.push(valueInfo(name, shape))
   }
 
-  constant(values: Float32Array, dims: number[]): string {
+  constant(values: Float32Array, dims: readonly number[]): string {
     const name = `constant${this.#constants.length}`
     const rawData = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     this.#constants.push({
       name,
-      dims,
+      dims: [...dims],
       dataType: onnxProto.onnx.TensorProto.DataType.FLOAT,
       rawData,
     })
@@ -66,8 +66,15 @@ export class GraphBuilder {
     return this.node('Mul', [a, b])
   }
 
-  /** [n x m] -> [n x 1] */
-  rowSum(value: string): string {
+  /**
+   * [n x m] -> [n x 1]
+   * @param width m, where a row's sum must not depend on its place: it is then summed in the same lanes wherever the row begins
+   */
+  rowSum(value: string, width = 0): string {
+    const lacking = -width & 3
+    if (lacking > 0) {
+      return this.rowSum(this.node('Pad', [value, this.#integers([0, 0, 0, lacking])]))
+    }
     return this.node('ReduceSum', [value, this.#integers([1])], [integer('keepdims', 1)])
   }
 

@@ -13,22 +13,22 @@ export const stepOutputs = [
   'negativeGradients',
 ] as const
 
-/** Tower forward: `rows` [n x d] and, if the side has any, `features` [n x F] -> `vectors` [n x d], of length 1. */
+/** Tower forward: `rows` [n x d] and, if the side has any, `features` [n x F] -> `vectors` [n x o], of length 1. */
 export function towerGraph(model: ModelSpec, dense: DenseParameters, side: Side): Uint8Array {
   const graph = new GraphBuilder()
   const tower = new TowerBuilder(graph, side, model, dense[side])
   const rows = graph.input('rows', ['n', model.dim])
   const width = featureWidth(model[side])
   const features = width > 0 ? graph.input('features', ['n', width]) : null
-  graph.output('vectors', tower.forward(rows, features).vectors, ['n', model.dim])
+  graph.output('vectors', tower.forward(rows, features).vectors, ['n', model.outputDim])
   return graph.encode(`${side}-tower`)
 }
 
-/** `queries` [q x d], `vectors` [n x d] -> `scores` [q x n] = queries vectorsᵀ. */
-export function scoresGraph(dim: number): Uint8Array {
+/** `queries` [q x o], `vectors` [n x o] -> `scores` [q x n] = queries vectorsᵀ. */
+export function scoresGraph({ outputDim }: ModelSpec): Uint8Array {
   const graph = new GraphBuilder()
-  const queries = graph.input('queries', ['q', dim])
-  const vectors = graph.input('vectors', ['n', dim])
+  const queries = graph.input('queries', ['q', outputDim])
+  const vectors = graph.input('vectors', ['n', outputDim])
   graph.output('scores', graph.node('Gemm', [queries, vectors], [integer('transB', 1)]), ['q', 'n'])
   return graph.encode('scores')
 }
@@ -49,7 +49,7 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters, loss: Loss):
   const weights = graph.input('weights', ['B', 1])
 
   const sharpness = graph.scalar(1 / model.temperature)
-  const positiveCosine = graph.rowSum(graph.mul(users.vectors, positives.vectors))
+  const positiveCosine = graph.rowSum(graph.mul(users.vectors, positives.vectors), model.outputDim)
   const negativeCosine = graph.node(
     'Gemm',
     [users.vectors, negatives.vectors],
@@ -153,8 +153,8 @@ export function fullStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
   const scale = graph.mul(weights, sharpness)
 
   graph.output('losses', graph.mul(weights, losses), ['B', 1])
-  graph.output('userVectors', users.vectors, ['B', model.dim])
-  graph.output('itemVectors', items.vectors, ['N', model.dim])
+  graph.output('userVectors', users.vectors, ['B', model.outputDim])
+  graph.output('itemVectors', items.vectors, ['N', model.outputDim])
   const byUsers = graph.mul(graph.node('MatMul', [byLogits, items.vectors]), scale)
   user.fullBackward(users, byUsers, 'user', 'B')
   item.fullBackward(items, graph.product(byLogits, graph.mul(users.vectors, scale)), 'item', 'N')

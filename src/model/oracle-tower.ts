@@ -1,151 +1,229 @@
-import type { TowerParameters, TrainedTower } from './spec.ts'
+import type { ModelSpec, NamedShape, Side, TowerParameters, TrainedTower } from './spec.ts'
+import { biasOf, featureWidth, trainedTensors, weightsOf } from './spec.ts'
 
 /** A vector shorter than this is divided by this instead of by its length. */
 export const lengthMin = 1e-6
 
 export interface Activations {
-  /** [count x hidden], before relu */
-  readonly hidden: Float64Array
+  /** h_0 to h_L, each [count x width] */
+  readonly layers: readonly Float64Array[]
   /** [count] */
   readonly lengths: Float64Array
-  /** [count x d] */
+  /** [count x o] */
   readonly vectors: Float64Array
 }
 
 /** One tower in plain loops and double precision. */
 export class OracleTower {
-  readonly #parameters: TowerParameters
+  readonly #tensors: TowerParameters['tensors']
+  readonly #trained: readonly NamedShape[]
   readonly #dim: number
+  readonly #outputDim: number
   readonly #features: number
-  readonly #hidden: number
+  /** Widths of h_0 to h_L. */
+  readonly #widths: readonly number[]
 
-  constructor(parameters: TowerParameters, dim: number, features: number, hidden: number) {
-    this.#parameters = parameters
-    this.#dim = dim
-    this.#features = features
-    this.#hidden = hidden
+  constructor(model: ModelSpec, side: Side, { tensors }: TowerParameters) {
+    this.#tensors = tensors
+    this.#trained = trainedTensors(model, side)
+    this.#dim = model.dim
+    this.#outputDim = model.outputDim
+    this.#features = featureWidth(model[side])
+    this.#widths = [this.#dim + this.#features, ...model[side].hidden]
   }
 
   forward(rows: Float32Array, features: Float32Array, count: number): Activations {
-    const { projection, hiddenWeights, hiddenBias, outputWeights, outputBias } = this.#parameters
-    const dim = this.#dim
-    const width = this.#features
-    const hidden = new Float64Array(count * this.#hidden)
-    const vectors = new Float64Array(count * dim)
+    const [dim, width, outputDim] = [this.#dim, this.#features, this.#outputDim]
+    const layers = this.#layers(rows, features, count)
+    const last = this.#widths.at(-1)!
+    const bias = this.#tensor('output_bias')
+    const shortcut = this.#tensors['shortcut']
+    const vectors = new Float64Array(count * outputDim)
     const lengths = new Float64Array(count)
     for (let n = 0; n < count; n++) {
-      const h = n * this.#hidden
-      const y = n * dim
-      addScaled(hidden, h, hiddenBias, 0, this.#hidden, 1)
-      addScaled(vectors, y, outputBias, 0, dim, 1)
-      addScaled(vectors, y, rows, n * dim, dim, 1)
-      for (let i = 0; i < dim; i++) {
-        addScaled(hidden, h, hiddenWeights, i * this.#hidden, this.#hidden, rows[n * dim + i]!)
-      }
-      for (let i = 0; i < width; i++) {
-        const value = features[n * width + i]!
-        addScaled(vectors, y, projection, i * dim, dim, value)
-        addScaled(hidden, h, hiddenWeights, (dim + i) * this.#hidden, this.#hidden, value)
-      }
-      for (let j = 0; j < this.#hidden; j++) {
-        addScaled(vectors, y, outputWeights, j * dim, dim, Math.max(0, hidden[h + j]!))
-      }
-      lengths[n] = Math.max(lengthMin, Math.sqrt(dotAt(vectors, y, vectors, y, dim)))
-      for (let i = 0; i < dim; i++) vectors[y + i]! /= lengths[n]!
+      const y = vectors.subarray(n * outputDim, (n + 1) * outputDim)
+      addScaled(y, 0, bias, 0, outputDim, 1)
+      if (shortcut === undefined) addScaled(y, 0, rows, n * dim, dim, 1)
+      else addProduct(y, rows, n * dim, dim, shortcut)
+      addProduct(y, features, n * width, width, this.#tensor('projection'))
+      addProduct(y, layers.at(-1)!, n * last, last, this.#tensor('output_weights'))
+      lengths[n] = Math.max(lengthMin, Math.sqrt(dotAt(y, 0, y, 0, outputDim)))
+      for (let i = 0; i < outputDim; i++) y[i]! /= lengths[n]!
     }
-    return { hidden, lengths, vectors }
+    return { layers, lengths, vectors }
   }
 
-  /** @param gradients of the loss by the vectors [count x d] @returns by the ID rows [count x d] */
+  /** @param gradients of the loss by the vectors [count x o] @returns by the ID rows [count x d] */
   backward(forward: Activations, gradients: Float64Array, count: number): Float32Array {
-    const { hiddenWeights, outputWeights } = this.#parameters
+    const weights = this.#tensor(weightsOf(0))
     const dim = this.#dim
     const byRow = new Float64Array(count * dim)
-    const bySum = new Float64Array(dim)
     for (let n = 0; n < count; n++) {
-      this.#throughLength(forward, gradients, n, bySum)
-      addScaled(byRow, n * dim, bySum, 0, dim, 1)
-      for (let j = 0; j < this.#hidden; j++) {
-        if (forward.hidden[n * this.#hidden + j]! <= 0) continue
-        const byHidden = dotAt(outputWeights, j * dim, bySum, 0, dim)
+      const bySum = this.#throughLength(forward, gradients, n)
+      const [byFirst] = this.#throughLayers(forward, bySum, n)
+      this.#addThroughShortcut(byRow, n, bySum)
+      byFirst!.forEach((byHidden, j) => {
+        if (byHidden === 0) return
         for (let i = 0; i < dim; i++) {
-          byRow[n * dim + i]! += byHidden * hiddenWeights[i * this.#hidden + j]!
+          byRow[n * dim + i]! += byHidden * weights[i * byFirst!.length + j]!
         }
-      }
+      })
     }
     return Float32Array.from(byRow)
   }
 
-  /** The same down to features and parameters. @param rows and `features` as they went into `forward` */
-  fullBackward(
-    forward: Activations,
-    gradients: Float64Array,
-    rows: Float32Array,
-    features: Float32Array,
-    count: number,
-  ): FullGradients {
-    const { projection, hiddenWeights, outputWeights } = this.#parameters
-    const [dim, width, hidden] = [this.#dim, this.#features, this.#hidden]
+  /** The same down to features and parameters. */
+  fullBackward(forward: Activations, gradients: Float64Array, count: number): FullGradients {
+    const weights = this.#tensor(weightsOf(0))
+    const projection = this.#tensor('projection')
+    const [dim, width, outputDim] = [this.#dim, this.#features, this.#outputDim]
     const byRow = new Float64Array(count * dim)
     const byFeature = new Float64Array(count * width)
-    const by = {
-      projection: new Float64Array(width * dim),
-      hiddenWeights: new Float64Array((dim + width) * hidden),
-      hiddenBias: new Float64Array(hidden),
-      outputWeights: new Float64Array(hidden * dim),
-      outputBias: new Float64Array(dim),
-    }
-    const bySum = new Float64Array(dim)
-    const byHidden = new Float64Array(hidden)
+    const by = new Map(
+      this.#trained.map(({ name }) => [name, new Float64Array(this.#tensor(name).length)]),
+    )
     for (let n = 0; n < count; n++) {
-      this.#throughLength(forward, gradients, n, bySum)
-      addScaled(by.outputBias, 0, bySum, 0, dim, 1)
-      addScaled(byRow, n * dim, bySum, 0, dim, 1)
-      for (let j = 0; j < hidden; j++) {
-        const value = forward.hidden[n * hidden + j]!
-        byHidden[j] = value > 0 ? dotAt(outputWeights, j * dim, bySum, 0, dim) : 0
-        if (value > 0) addScaled(by.outputWeights, j * dim, bySum, 0, dim, value)
-      }
-      addScaled(by.hiddenBias, 0, byHidden, 0, hidden, 1)
+      const bySum = this.#throughLength(forward, gradients, n)
+      const byLayers = this.#throughLayers(forward, bySum, n)
+      const byFirst = byLayers[0]!
+      const first = byFirst.length
+      this.#addParameterGradients(by, forward, byLayers, bySum, n)
+      this.#addThroughShortcut(byRow, n, bySum)
       for (let i = 0; i < dim; i++) {
-        byRow[n * dim + i]! += dotAt(hiddenWeights, i * hidden, byHidden, 0, hidden)
-        addScaled(by.hiddenWeights, i * hidden, byHidden, 0, hidden, rows[n * dim + i]!)
+        byRow[n * dim + i]! += dotAt(weights, i * first, byFirst, 0, first)
       }
       for (let i = 0; i < width; i++) {
-        const x = (dim + i) * hidden
-        const feature = features[n * width + i]!
         byFeature[n * width + i] =
-          dotAt(hiddenWeights, x, byHidden, 0, hidden) + dotAt(projection, i * dim, bySum, 0, dim)
-        addScaled(by.hiddenWeights, x, byHidden, 0, hidden, feature)
-        addScaled(by.projection, i * dim, bySum, 0, dim, feature)
+          dotAt(weights, (dim + i) * first, byFirst, 0, first) +
+          dotAt(projection, i * outputDim, bySum, 0, outputDim)
       }
     }
+    const tensors = [...by].map(([name, sums]) => [name, Float32Array.from(sums)] as const)
     return {
       rows: Float32Array.from(byRow),
       features: Float32Array.from(byFeature),
-      parameters: {
-        projection: Float32Array.from(by.projection),
-        hiddenWeights: Float32Array.from(by.hiddenWeights),
-        hiddenBias: Float32Array.from(by.hiddenBias),
-        outputWeights: Float32Array.from(by.outputWeights),
-        outputBias: Float32Array.from(by.outputBias),
-        embeddings: {},
-      },
+      parameters: { tensors: Object.fromEntries(tensors), embeddings: {} },
     }
   }
 
-  /** Gradient of example `n` by the sum that is normalised into its vector. */
+  #tensor(name: string): Float32Array {
+    return this.#tensors[name]!
+  }
+
+  #layers(rows: Float32Array, features: Float32Array, count: number): Float64Array[] {
+    const [dim, width] = [this.#dim, this.#features]
+    const x = new Float64Array(count * (dim + width))
+    for (let n = 0; n < count; n++) {
+      addScaled(x, n * (dim + width), rows, n * dim, dim, 1)
+      addScaled(x, n * (dim + width) + dim, features, n * width, width, 1)
+    }
+    const layers = [x]
+    for (let layer = 0; layer + 1 < this.#widths.length; layer++) {
+      const [from, to] = [this.#widths[layer]!, this.#widths[layer + 1]!]
+      const values = new Float64Array(count * to)
+      for (let n = 0; n < count; n++) {
+        const h = values.subarray(n * to, (n + 1) * to)
+        addScaled(h, 0, this.#tensor(biasOf(layer)), 0, to, 1)
+        addProduct(h, layers[layer]!, n * from, from, this.#tensor(weightsOf(layer)))
+        for (let j = 0; j < to; j++) h[j] = Math.max(0, h[j]!)
+      }
+      layers.push(values)
+    }
+    return layers
+  }
+
+  /** Gradient [o] of example `n` by the sum that is normalised into its vector. */
   #throughLength(
     { vectors, lengths }: Activations,
     gradients: Float64Array,
     n: number,
-    out: Float64Array,
-  ): void {
-    const at = n * this.#dim
-    const along = dotAt(vectors, at, gradients, at, this.#dim)
-    for (let i = 0; i < this.#dim; i++) {
+  ): Float64Array {
+    const size = this.#outputDim
+    const at = n * size
+    const along = dotAt(vectors, at, gradients, at, size)
+    const out = new Float64Array(size)
+    for (let i = 0; i < size; i++) {
       out[i] = (gradients[at + i]! - along * vectors[at + i]!) / lengths[n]!
     }
+    return out
+  }
+
+  /** Gradients of example `n` by what goes into the relu of each hidden layer, the first one first. */
+  #throughLayers({ layers }: Activations, bySum: Float64Array, n: number): Float64Array[] {
+    const byLayers: Float64Array[] = []
+    let [weights, above] = [this.#tensor('output_weights'), bySum]
+    for (let layer = layers.length - 1; layer > 0; layer--) {
+      const width = this.#widths[layer]!
+      const by = new Float64Array(width)
+      for (let j = 0; j < width; j++) {
+        const isActive = layers[layer]![n * width + j]! > 0
+        by[j] = isActive ? dotAt(weights, j * above.length, above, 0, above.length) : 0
+      }
+      byLayers.unshift(by)
+      ;[weights, above] = [this.#tensor(weightsOf(layer - 1)), by]
+    }
+    return byLayers
+  }
+
+  /** Adds the gradient of example `n` by its ID row, on the way past the hidden layers. */
+  #addThroughShortcut(byRow: Float64Array, n: number, bySum: Float64Array): void {
+    const dim = this.#dim
+    const shortcut = this.#tensors['shortcut']
+    if (shortcut === undefined) addScaled(byRow, n * dim, bySum, 0, dim, 1)
+    else {
+      for (let i = 0; i < dim; i++) {
+        byRow[n * dim + i]! += dotAt(shortcut, i * bySum.length, bySum, 0, bySum.length)
+      }
+    }
+  }
+
+  #addParameterGradients(
+    by: ReadonlyMap<string, Float64Array>,
+    { layers }: Activations,
+    byLayers: readonly Float64Array[],
+    bySum: Float64Array,
+    n: number,
+  ): void {
+    const [dim, x] = [this.#dim, n * this.#widths[0]!]
+    byLayers.forEach((byLayer, layer) => {
+      const width = this.#widths[layer]!
+      addScaled(by.get(biasOf(layer))!, 0, byLayer, 0, byLayer.length, 1)
+      addOuter(by.get(weightsOf(layer))!, layers[layer]!, n * width, width, byLayer)
+    })
+    const last = this.#widths.at(-1)!
+    addScaled(by.get('output_bias')!, 0, bySum, 0, bySum.length, 1)
+    addOuter(by.get('output_weights')!, layers.at(-1)!, n * last, last, bySum)
+    const [shortcut, projection] = [by.get('shortcut'), by.get('projection')]
+    if (shortcut !== undefined) addOuter(shortcut, layers[0]!, x, dim, bySum)
+    if (projection !== undefined) {
+      addOuter(projection, layers[0]!, x + dim, this.#features, bySum)
+    }
+  }
+}
+
+/** Adds values [count] times a matrix [count x to]. */
+function addProduct(
+  to: Float64Array,
+  values: Floats,
+  start: number,
+  count: number,
+  matrix: Float32Array,
+): void {
+  for (let i = 0; i < count; i++) {
+    addScaled(to, 0, matrix, i * to.length, to.length, values[start + i]!)
+  }
+}
+
+/** Adds the outer product of values [count] and `by` to a matrix [count x by]. */
+function addOuter(
+  matrix: Float64Array,
+  values: Float64Array,
+  start: number,
+  count: number,
+  by: Float64Array,
+): void {
+  for (let i = 0; i < count; i++) {
+    addScaled(matrix, i * by.length, by, 0, by.length, values[start + i]!)
   }
 }
 

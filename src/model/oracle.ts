@@ -9,7 +9,6 @@ import type {
 import { lossOf } from './loss.ts'
 import { addScaled, dot, dotAt, OracleTower } from './oracle-tower.ts'
 import type { DenseParameters, ModelSpec, Side } from './spec.ts'
-import { featureWidth } from './spec.ts'
 
 /** The tensor engine written out in plain loops and double precision: slow, and what the others are held against. */
 export const oracleEngine: TensorEngine = {
@@ -29,7 +28,7 @@ function oracleModel(model: ModelSpec, dense: DenseParameters): TensorModel {
     vectors: (side, rows, features, count) =>
       Promise.resolve(Float32Array.from(towers[side].forward(rows, features, count).vectors)),
     scores: (queries, queryCount, vectors, count) =>
-      Promise.resolve(Float32Array.from(dot(queries, queryCount, vectors, count, model.dim))),
+      Promise.resolve(Float32Array.from(dot(queries, queryCount, vectors, count, model.outputDim))),
     step: (input) => Promise.resolve(step(model, user, item, input)),
     close: () => Promise.resolve(),
   }
@@ -42,7 +41,7 @@ function step(
   input: StepInput,
 ): StepOutput {
   const { batch, negatives } = input
-  const { dim, temperature } = model
+  const { outputDim: dim, temperature } = model
   const users = user.forward(input.userRows, input.userFeatures, batch)
   const positives = item.forward(input.positiveRows, input.positiveFeatures, batch)
   const others = item.forward(input.negativeRows, input.negativeFeatures, negatives)
@@ -85,7 +84,7 @@ function step(
 
 function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput): FullStepOutput {
   const { batch, items: count, targets } = input
-  const { dim, temperature } = model
+  const { outputDim: dim, temperature } = model
   const { user, item } = towersOf(model, dense)
   const users = user.forward(input.userRows, input.userFeatures, batch)
   const items = item.forward(input.itemRows, input.itemFeatures, count)
@@ -114,8 +113,8 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
       addScaled(byItems, n * dim, users.vectors, b * dim, dim, scale * logits[place]!)
     }
   }
-  const ofUsers = user.fullBackward(users, byUsers, input.userRows, input.userFeatures, batch)
-  const ofItems = item.fullBackward(items, byItems, input.itemRows, input.itemFeatures, count)
+  const ofUsers = user.fullBackward(users, byUsers, batch)
+  const ofItems = item.fullBackward(items, byItems, count)
   return {
     losses,
     userVectors: Float32Array.from(users.vectors),
@@ -127,9 +126,8 @@ function fullStep(model: ModelSpec, dense: DenseParameters, input: FullStepInput
 }
 
 function towersOf(model: ModelSpec, dense: DenseParameters): Record<Side, OracleTower> {
-  const { dim, user, item } = model
   return {
-    user: new OracleTower(dense.user, dim, featureWidth(user), user.hidden),
-    item: new OracleTower(dense.item, dim, featureWidth(item), item.hidden),
+    user: new OracleTower(model, 'user', dense.user),
+    item: new OracleTower(model, 'item', dense.item),
   }
 }

@@ -37,12 +37,15 @@ export interface NumericSpec {
 
 export interface TowerSpec {
   readonly features: readonly FeatureSpec[]
-  readonly hidden: number
+  /** Widths of the hidden layers, one or more. */
+  readonly hidden: readonly number[]
 }
 
 export interface ModelSpec {
-  /** Width d of ID rows and of both output vectors. */
+  /** Width d of ID rows. */
   readonly dim: number
+  /** Width o of the vectors of both towers. */
+  readonly outputDim: number
   /** Cosines are divided by this before the softmax. */
   readonly temperature: number
   /** Of the computed feature `recentClicks`, see computed-features.ts; 24 by default. */
@@ -75,10 +78,53 @@ export function widthOf(feature: FeatureSpec): number {
   return feature.kind === 'numeric' ? 2 : feature.dim
 }
 
+/** One hidden layer is one number where a person writes it, and in what was written before there could be several. */
+export function layerWidths(hidden: number | readonly number[]): readonly number[] {
+  return typeof hidden === 'number' ? [hidden] : hidden
+}
+
+export interface NamedShape {
+  readonly name: string
+  readonly shape: readonly number[]
+}
+
+/** Matrices and biases of one tower, in the order in which they are drawn and written; without features the projection has no rows. */
+export function towerTensors(model: ModelSpec, side: Side): NamedShape[] {
+  const { dim, outputDim } = model
+  const { hidden } = model[side]
+  const width = featureWidth(model[side])
+  const layers = hidden.flatMap((size, layer) => [
+    { name: weightsOf(layer), shape: [layer === 0 ? dim + width : hidden[layer - 1]!, size] },
+    { name: biasOf(layer), shape: [size] },
+  ])
+  return [
+    { name: 'projection', shape: [width, outputDim] },
+    ...layers,
+    { name: 'output_weights', shape: [hidden.at(-1)!, outputDim] },
+    { name: 'output_bias', shape: [outputDim] },
+    ...(outputDim === dim ? [] : [{ name: 'shortcut', shape: [dim, outputDim] }]),
+  ]
+}
+
+/** Those that a step gives gradients of: all but the projection of a tower without features. */
+export function trainedTensors(model: ModelSpec, side: Side): NamedShape[] {
+  return towerTensors(model, side).filter(({ shape }) => !shape.includes(0))
+}
+
+/** Name of the matrix into a hidden layer, counted from 0. */
+export function weightsOf(layer: number): string {
+  return layer === 0 ? 'hidden_weights' : `hidden_weights_${layer + 1}`
+}
+
+export function biasOf(layer: number): string {
+  return layer === 0 ? 'hidden_bias' : `hidden_bias_${layer + 1}`
+}
+
 /**
  * Dense parameters of one tower, frozen online:
- *   x = [e ; f]                       e: ID row (d), f: encoded features (F)
- *   y = e + f P + relu(x W1 + b1) W2 + b2
+ *   h_0 = [e ; f]                      e: ID row (d), f: encoded features (F)
+ *   h_l = relu(h_(l-1) W_l + b_l)      hidden_weights, hidden_bias; of layer 2 hidden_weights_2, hidden_bias_2, ...
+ *   y = e S + f P + h_L W + b          shortcut, projection, output_weights, output_bias; S is the identity where o = d
  *   output = y / |y|
  * All matrices are row-major.
  */
@@ -89,16 +135,8 @@ export interface TowerParameters extends TrainedTower {
 
 /** What gradients and moments have the shapes of. */
 export interface TrainedTower {
-  /** [F x d] */
-  readonly projection: Float32Array
-  /** [(d + F) x hidden] */
-  readonly hiddenWeights: Float32Array
-  /** [hidden] */
-  readonly hiddenBias: Float32Array
-  /** [hidden x d] */
-  readonly outputWeights: Float32Array
-  /** [d] */
-  readonly outputBias: Float32Array
+  /** Those of `towerTensors`, by name. */
+  readonly tensors: Readonly<Record<string, Float32Array>>
   /** Name of an embedded feature -> [rows x dim] embedding table, gathered (mean over values) outside the graph. */
   readonly embeddings: Readonly<Record<string, Float32Array>>
 }

@@ -32,7 +32,7 @@ export async function buildIndex(
     const startedAt = performance.now()
     const { file, recall } = await indexThread.build(
       {
-        dim: content.model.dim,
+        dim: content.model.outputDim,
         vectors: content.itemVectors,
         ...{ m: options.m, efConstruction, efSearch: options.efSearch },
         sample: { k: recallAt, queries: options.recallSample, seed: content.itemIds.length },
@@ -75,7 +75,7 @@ export function withOverrides(
   overrides: ReadonlyMap<string, Override>,
 ): SnapshotContent {
   if (overrides.size === 0) return content
-  const { dim } = content.model
+  const dim = content.model.outputDim
   const known = new Set(content.itemIds)
   const added = [...overrides.values()].filter(
     ({ itemId, vector }) => !known.has(itemId) && isUsable(vector, dim),

@@ -192,7 +192,7 @@ export class IndexerSession {
     const content = isLive ? withOverrides(base, this.#overrides!.newest) : base
     const { parts, ...index } = await buildIndex(content, config.index, log, signal)
     const items = content.itemIds.length
-    const { dim } = content.model
+    const dim = content.model.outputDim
     const createdAtMs = clock.nowMs()
     const facts = { generation, revision, ...index, dim, items, createdAtMs, overrideSequence }
     const { chunkBytes, inlineBytesMax } = config.index

@@ -75,8 +75,10 @@ export function reconcile(
       continue
     }
     if (slot === 0) continue
-    items.isRecallable[slot] = vector === null ? 0 : 1
-    if (vector !== null) items.published.set(vector, slot * items.table.dim)
+    // One of the wrong width was refused by every pod, so it is not what serving has.
+    const isServed = vector?.length === items.outputDim
+    items.isRecallable[slot] = isServed ? 1 : 0
+    if (isServed) items.published.set(vector, slot * items.outputDim)
     if (isWanted) items.table.markDirty(slot)
   }
   return withdrawals

@@ -37,6 +37,7 @@ export interface CachedUser extends KnownUser {
  */
 export class ServingGeneration implements ServedGeneration {
   readonly generation: string
+  /** Width of ID rows. */
   readonly dim: number
   readonly defaultRow: Float32Array
   readonly tower: UserTower

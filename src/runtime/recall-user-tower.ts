@@ -30,7 +30,7 @@ export class UserTower {
 
   /**
    * @param row ID row [d]
-   * @returns the L2-normalised user vector [d]
+   * @returns the L2-normalised user vector [o]
    */
   vector(row: Float32Array, features: Features): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
@@ -55,7 +55,7 @@ export class UserTower {
   }
 
   async #forward(batch: readonly Waiting[]): Promise<void> {
-    const { dim, user } = this.#model
+    const { dim, outputDim, user } = this.#model
     const width = featureWidth(user)
     const rows = new Float32Array(batch.length * dim)
     const encoded = new Float32Array(batch.length * width)
@@ -65,7 +65,7 @@ export class UserTower {
     })
     const vectors = await this.#tensors.vectors('user', rows, encoded, batch.length)
     for (const [i, { resolve }] of batch.entries()) {
-      resolve(vectors.subarray(i * dim, (i + 1) * dim))
+      resolve(vectors.subarray(i * outputDim, (i + 1) * outputDim))
       // Whoever waits for the vector searches now, for milliseconds: heartbeats and Redis come in between.
       await nextTurn()
     }

@@ -1,27 +1,13 @@
 import type {
   DenseParameters,
-  ModelSpec,
-  Side,
   TowerParameters,
   TrainedParameters,
   TrainedTower,
 } from '../model/spec.ts'
-import { featureWidth } from '../model/spec.ts'
-
-type Tensor = 'projection' | 'hiddenWeights' | 'hiddenBias' | 'outputWeights' | 'outputBias'
-
-/** The tensors that every step gives a gradient of; a tower without features has no projection. */
-export function trainedTensors(model: ModelSpec): [Side, Tensor][] {
-  const all: Tensor[] = ['hiddenWeights', 'hiddenBias', 'outputWeights', 'outputBias']
-  return (['user', 'item'] as const).flatMap((side) => {
-    const tensors = featureWidth(model[side]) > 0 ? [...all, 'projection' as const] : all
-    return tensors.map((tensor): [Side, Tensor] => [side, tensor])
-  })
-}
 
 export function copyDense({ user, item }: DenseParameters): DenseParameters {
   const copy = (tower: TowerParameters): TowerParameters => {
-    return { ...copyTower(tower), statistics: copyOf(tower.statistics) }
+    return { ...copyTower(tower), statistics: copyEach(tower.statistics) }
   }
   return { user: copy(user), item: copy(item) }
 }
@@ -32,16 +18,12 @@ export function copyTrained({ user, item }: TrainedParameters): TrainedParameter
 
 function copyTower(tower: TrainedTower): TrainedTower {
   return {
-    projection: tower.projection.slice(),
-    hiddenWeights: tower.hiddenWeights.slice(),
-    hiddenBias: tower.hiddenBias.slice(),
-    outputWeights: tower.outputWeights.slice(),
-    outputBias: tower.outputBias.slice(),
-    embeddings: copyOf(tower.embeddings),
+    tensors: copyEach(tower.tensors),
+    embeddings: copyEach(tower.embeddings),
   }
 }
 
-function copyOf<T extends Float32Array | Float64Array>(
+function copyEach<T extends Float32Array | Float64Array>(
   arrays: Readonly<Record<string, T>>,
 ): Record<string, T> {
   return Object.fromEntries(
@@ -52,7 +34,7 @@ function copyOf<T extends Float32Array | Float64Array>(
 /** Moments before the first step. */
 export function zerosLike(dense: TrainedParameters): TrainedParameters {
   const zeros = copyTrained(dense)
-  for (const { embeddings, ...tensors } of [zeros.user, zeros.item]) {
+  for (const { tensors, embeddings } of [zeros.user, zeros.item]) {
     for (const tensor of [...Object.values(tensors), ...Object.values(embeddings)]) tensor.fill(0)
   }
   return zeros

@@ -9,7 +9,7 @@ const vectorsPerCall = 1_024
 /**
  * Vectors of items as of the beginning of an hour.
  * @param slots n of them
- * @returns [n x d], L2-normalised
+ * @returns [n x o], L2-normalised
  */
 export async function vectorsOf(
   slots: readonly number[],
@@ -18,9 +18,9 @@ export async function vectorsOf(
   { engine, parent }: { readonly engine: TensorEngine; readonly parent: FullState },
   hour: number,
 ): Promise<Float32Array> {
-  const { dim, item } = parent.model
+  const { dim, outputDim, item } = parent.model
   const { width } = items.prepared
-  const vectors = new Float32Array(slots.length * dim)
+  const vectors = new Float32Array(slots.length * outputDim)
   const model = await engine.open(parent.model, dense)
   try {
     for (let from = 0; from < slots.length; from += vectorsPerCall) {
@@ -32,7 +32,7 @@ export async function vectorsOf(
         items.writeFeatures(dense.item, slot, hour, features, i * width)
       })
       standardiseNumbers(item, dense.item, features, 0, some.length, width)
-      vectors.set(await model.vectors('item', rows, features, some.length), from * dim)
+      vectors.set(await model.vectors('item', rows, features, some.length), from * outputDim)
     }
     return vectors
   } finally {

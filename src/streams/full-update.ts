@@ -8,10 +8,11 @@ import { EmbeddingGradients } from '../model/prepared-features.ts'
 import type { Loss } from '../model/loss.ts'
 import { RowGradients } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec, Side, TrainedParameters } from '../model/spec.ts'
+import { trainedTensors } from '../model/spec.ts'
 import { allFinite } from '../model/typed-arrays.ts'
 import type { Example } from '../records/types.ts'
 import { FullUpdateBatch } from './full-update-batch.ts'
-import { copyDense, copyTrained, roundStatistics, trainedTensors } from './full-update-dense.ts'
+import { copyDense, copyTrained, roundStatistics } from './full-update-dense.ts'
 import { FullUpdateItems, openFrequency } from './full-update-items.ts'
 import { openTable, restoreTable, sideState, tableSnapshot } from './full-update-table.ts'
 import type { TableSnapshot } from './full-update-table.ts'
@@ -57,7 +58,7 @@ export interface FullFigures {
 
 export interface FullResult {
   readonly state: FullState
-  /** [n x d] of `state.items.ids`, L2-normalised */
+  /** [n x o] of `state.items.ids`, L2-normalised */
   readonly itemVectors: Float32Array
   readonly figures: FullFigures
 }
@@ -297,24 +298,21 @@ export class FullUpdate {
   #updateDense(output: FullStepOutput): void {
     const { learningRate } = this.#setup.options
     const step = this.#setup.parent.adam.steps + this.#counters.steps
-    for (const [side, tensor] of trainedTensors(this.#model)) {
-      const gradients = output.dense[side][tensor]
-      // One bad example must not end a whole model.
-      if (!allFinite(gradients, 0, gradients.length)) continue
-      const moments = { first: this.#first[side][tensor], second: this.#second[side][tensor] }
-      adam(this.#dense[side][tensor], gradients, moments, step, { learningRate })
-    }
     this.#gatherEmbeddings(output)
     for (const side of sides) {
+      const [now, first, second] = [this.#dense[side], this.#first[side], this.#second[side]]
+      for (const { name } of trainedTensors(this.#model, side)) {
+        const gradients = output.dense[side].tensors[name]!
+        // One bad example must not end a whole model.
+        if (!allFinite(gradients, 0, gradients.length)) continue
+        const moments = { first: first.tensors[name]!, second: second.tensors[name]! }
+        adam(now.tensors[name]!, gradients, moments, step, { learningRate })
+      }
       this.#embeddings[side].apply((name, row, gradients, at, dim) => {
         if (!allFinite(gradients, at, dim)) return
-        const table = this.#dense[side].embeddings[name]!
-        const moments = {
-          first: this.#first[side].embeddings[name]!,
-          second: this.#second[side].embeddings[name]!,
-        }
+        const moments = { first: first.embeddings[name]!, second: second.embeddings[name]! }
         // Lazily: only rows that were used move, as with sparse Adam elsewhere.
-        adam(table, gradients, moments, step, { learningRate }, row * dim, dim, at)
+        adam(now.embeddings[name]!, gradients, moments, step, { learningRate }, row * dim, dim, at)
       })
     }
   }

@@ -143,7 +143,8 @@ export class LearnerEvaluation {
     vectors: Float32Array,
     engine: TensorModel,
   ): Promise<void> {
-    const { dim, slotCount } = this.#items.table
+    const { outputDim: dim } = this.#items
+    const { slotCount } = this.#items.table
     const perCall = Math.max(1, Math.floor(scoresMax / slotCount))
     for (let from = 0; from < cases.length; from += perCall) {
       const part = cases.slice(from, from + perCall)

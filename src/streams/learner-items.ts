@@ -24,7 +24,7 @@ const isAdmitted = 2
 const isWithdrawn = 4
 
 export interface BaseItems extends BaseRows {
-  /** [n x d] the vectors that the generation's index holds */
+  /** [n x o] the vectors that the generation's index holds */
   readonly vectors: Float32Array
   /** Absent: nothing is known. */
   readonly activity?: ActivityState
@@ -32,7 +32,7 @@ export interface BaseItems extends BaseRows {
 
 export interface ItemOverride {
   readonly itemId: string
-  /** [d], of length 1; null withdraws the item */
+  /** [o], of length 1; null withdraws the item */
   readonly vector: Float32Array | null
   readonly eventTimeMs: number
 }
@@ -53,7 +53,7 @@ export interface ItemOptions {
 export class LearnerItems {
   readonly table: EmbeddingTable
   readonly sampler: NegativeSampler
-  /** [slot x d] vectors as serving has them; valid where isRecallable. */
+  /** [slot x o] vectors as serving has them; valid where isRecallable. */
   published = new Float32Array(16)
   /** [slot] 1: the item's vector is published. */
   isRecallable = new Uint8Array(16)
@@ -100,12 +100,17 @@ export class LearnerItems {
     }
   }
 
+  /** Width o of vectors. */
+  get outputDim(): number {
+    return this.#model.outputDim
+  }
+
   load(base: BaseItems, eventTimeMs: number): void {
     for (const _ of this.loadInSlices(base, eventTimeMs)) continue
   }
 
   loadInSlices(base: BaseItems, eventTimeMs: number): Generator<void> {
-    const dim = this.table.dim
+    const dim = this.outputDim
     this.#activity.load(eventTimeMs)
     return loadRows(this.table, base, eventTimeMs, 'learner.itemRowsMax', (slot, i) => {
       if (base.activity !== undefined) this.#activity.copy(slot, base.activity, i)
@@ -202,7 +207,7 @@ export class LearnerItems {
       table: this.table.entries(),
       admission: this.#admission.snapshot(),
       sampler: this.sampler.snapshot(),
-      published: this.published.slice(0, count * this.table.dim),
+      published: this.published.slice(0, count * this.outputDim),
       isRecallable: this.isRecallable.slice(0, count),
       firstClickMs: this.firstClickMs.slice(0, count),
       bits: this.#bits.slice(0, count),
@@ -226,7 +231,8 @@ export class LearnerItems {
   }
 
   async #takeMoved(slots: number[], engine: TensorModel, overrides: ItemOverride[]): Promise<void> {
-    const dim = this.table.dim
+    const { outputDim } = this
+    const { dim } = this.table
     const rows = new Float32Array(slots.length * dim)
     const features = new Float32Array(slots.length * this.#width)
     slots.forEach((slot, i) => {
@@ -235,10 +241,10 @@ export class LearnerItems {
     })
     const vectors = await engine.vectors('item', rows, features, slots.length)
     slots.forEach((slot, i) => {
-      const skew = 1 - dot(vectors, i * dim, this.published, slot * dim, dim)
+      const skew = 1 - dot(vectors, i * outputDim, this.published, slot * outputDim, outputDim)
       if (this.isRecallable[slot] === 1 && skew <= this.#options.skewEpsilon) return
-      const vector = vectors.slice(i * dim, (i + 1) * dim)
-      this.published.set(vector, slot * dim)
+      const vector = vectors.slice(i * outputDim, (i + 1) * outputDim)
+      this.published.set(vector, slot * outputDim)
       this.isRecallable[slot] = 1
       overrides.push({
         itemId: this.table.idOf(slot),
@@ -279,7 +285,7 @@ export class LearnerItems {
   }
 
   #cover(slot: number): void {
-    this.published = grown(this.published, (slot + 1) * this.table.dim)
+    this.published = grown(this.published, (slot + 1) * this.outputDim)
     this.isRecallable = grown(this.isRecallable, slot + 1)
     this.firstClickMs = grown(this.firstClickMs, slot + 1)
     this.#bits = grown(this.#bits, slot + 1)

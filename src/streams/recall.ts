@@ -113,7 +113,7 @@ export interface RecallQuery {
 }
 
 /**
- * @param vector user vector [d], computed from `resolved` with this generation's tower
+ * @param vector user vector [o], computed from `resolved` with this generation's tower
  */
 export function queryOf(
   { catalogue }: Pick<ServedGeneration, 'catalogue'>,

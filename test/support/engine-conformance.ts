@@ -19,9 +19,24 @@ const genre: FeatureSpec = { kind: 'categorical', name: 'genre', buckets: 8, dim
 export function testModel(userFeatures: FeatureSpec[], itemFeatures: FeatureSpec[]): ModelSpec {
   return {
     dim: 12,
+    outputDim: 12,
     temperature: 0.2,
-    user: { features: userFeatures, hidden: 9 },
-    item: { features: itemFeatures, hidden: 7 },
+    user: { features: userFeatures, hidden: [9] },
+    item: { features: itemFeatures, hidden: [7] },
+  }
+}
+
+/** Several hidden layers, and vectors of another width than rows. */
+export function deepModel(
+  outputDim: number,
+  userFeatures: FeatureSpec[],
+  itemFeatures: FeatureSpec[],
+): ModelSpec {
+  return {
+    ...testModel([], []),
+    outputDim,
+    user: { features: userFeatures, hidden: [9, 6] },
+    item: { features: itemFeatures, hidden: [7, 5, 8] },
   }
 }
 
@@ -29,6 +44,8 @@ const models: readonly (readonly [string, ModelSpec])[] = [
   ['features on both sides', testModel([year], [genre, year])],
   ['features on the item side only', testModel([], [genre])],
   ['no features at all', testModel([], [])],
+  ['narrow vectors, several layers, item features', deepModel(8, [], [genre])],
+  ['wide vectors, several layers, user features', deepModel(17, [year], [])],
 ]
 
 export const losses: readonly (readonly [string, Loss])[] = [
@@ -107,7 +124,8 @@ export function engineConformance(engine: TensorEngine): void {
       await withModels(engine, model, async (tested, oracle) => {
         const vectors = await tested.vectors('item', rows, features, 13)
         expectClose(vectors, await oracle.vectors('item', rows, features, 13))
-        expect(Math.hypot(...vectors.subarray(0, model.dim))).toBeCloseTo(1, 6)
+        expect(vectors).toHaveLength(13 * model.outputDim)
+        expect(Math.hypot(...vectors.subarray(0, model.outputDim))).toBeCloseTo(1, 6)
       })
     })
 
@@ -120,15 +138,16 @@ export function engineConformance(engine: TensorEngine): void {
           const row = rows.slice(n * model.dim, (n + 1) * model.dim)
           const own = features.slice(n * item.width, (n + 1) * item.width)
           const alone = await tested.vectors('item', row, own, 1)
-          expect([...alone]).toEqual([...expected.subarray(n * model.dim, (n + 1) * model.dim)])
+          const together = expected.subarray(n * model.outputDim, (n + 1) * model.outputDim)
+          expect([...alone]).toEqual([...together])
         }
       })
     })
 
     test('scores equal the oracle', async () => {
       const random = new Random(3, 3)
-      const queries = floats(3 * model.dim, random)
-      const vectors = floats(31 * model.dim, random)
+      const queries = floats(3 * model.outputDim, random)
+      const vectors = floats(31 * model.outputDim, random)
       await withModels(engine, model, async (tested, oracle) => {
         const expected = await oracle.scores(queries, 3, vectors, 31)
         expectClose(await tested.scores(queries, 3, vectors, 31), expected)

@@ -47,11 +47,12 @@ import { randomFrom } from './vectors.ts'
 
 const model: ModelSpec = {
   dim: 8,
+  outputDim: 8,
   temperature: 0.2,
-  user: { features: [], hidden: 8 },
+  user: { features: [], hidden: [8] },
   item: {
     features: [{ kind: 'categorical', name: 'genre', buckets: 16, dim: 4 }],
-    hidden: 8,
+    hidden: [8],
   },
 }
 

@@ -49,9 +49,10 @@ export const dim = 8
 
 export const model: ModelSpec = {
   dim,
+  outputDim: dim,
   temperature: 0.2,
-  user: { features: [{ kind: 'categorical', name: 'device', buckets: 16, dim: 4 }], hidden: 8 },
-  item: { features: [], hidden: 8 },
+  user: { features: [{ kind: 'categorical', name: 'device', buckets: 16, dim: 4 }], hidden: [8] },
+  item: { features: [], hidden: [8] },
 }
 
 /** A random model with `count` random items, named `<prefix>0`, `<prefix>1`, ... */

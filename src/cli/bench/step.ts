@@ -23,8 +23,8 @@ const seed = 17
 const rounds = 3
 
 /** The shapes of the figures that STACK.md has for PyTorch: width 64, 64 features, a hidden layer of 128. */
-const tower: TowerSpec = { features: [{ kind: 'dense', name: 'facts', dim: 64 }], hidden: 128 }
-const model: ModelSpec = { dim: 64, temperature: 0.2, user: tower, item: tower }
+const tower: TowerSpec = { features: [{ kind: 'dense', name: 'facts', dim: 64 }], hidden: [128] }
+const model: ModelSpec = { dim: 64, outputDim: 64, temperature: 0.2, user: tower, item: tower }
 
 /**
  * The engine's step alone, in this process on one thread: gradients of the user's, the positive's and the negatives' rows

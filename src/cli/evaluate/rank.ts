@@ -30,7 +30,7 @@ async function ranksOfSome(
   count: number,
 ): Promise<(number | null)[]> {
   const { model, dense, engine } = view.setup
-  const { dim, user } = model
+  const { dim, outputDim, user } = model
   const width = featureWidth(user)
   const rows = new Float32Array(cases.length * dim)
   const features = new Float32Array(cases.length * width)
@@ -39,7 +39,7 @@ async function ranksOfSome(
     encodeFeatures(user, dense.user, example.features, features, i * width)
   })
   const queries = await engine.vectors('user', rows, features, cases.length)
-  const vectors = view.vectors.subarray(0, count * dim)
+  const vectors = view.vectors.subarray(0, count * outputDim)
   const scores = await engine.scores(queries, cases.length, vectors, count)
   return cases.map(({ item, history }, i) => {
     if (item >= count || view.isRecallable[item] !== 1) return null

@@ -1,3 +1,4 @@
+import type { ModelSpec } from '../../model/spec.ts'
 import type { LearnerBase, LearnerSetup, LearnerSync } from '../../streams/learner-types.ts'
 import type { ClickedItems } from './clicked-items.ts'
 
@@ -5,20 +6,22 @@ type ViewSetup = Pick<LearnerSetup, 'model' | 'dense' | 'engine'>
 
 /** What the serving side has: user rows and item vectors of a generation, as of some sync. */
 export class ServingView {
-  /** [n x d] of the clicked items, by number */
+  /** [n x o] of the clicked items, by number */
   readonly vectors: Float32Array
   /** [n] 1 where there is a vector */
   readonly isRecallable: Uint8Array
   readonly #dim: number
+  readonly #outputDim: number
   readonly #items: ClickedItems
   readonly #users = new Map<string, Float32Array>()
   #setup: ViewSetup | null = null
   #defaultRow = new Float32Array(0)
 
-  constructor(dim: number, items: ClickedItems) {
+  constructor({ dim, outputDim }: ModelSpec, items: ClickedItems) {
     this.#dim = dim
+    this.#outputDim = outputDim
     this.#items = items
-    this.vectors = new Float32Array(items.size * dim)
+    this.vectors = new Float32Array(items.size * outputDim)
     this.isRecallable = new Uint8Array(items.size)
   }
 
@@ -33,10 +36,12 @@ export class ServingView {
     this.#defaultRow = base.userDefaultRow.slice()
     this.#users.clear()
     this.isRecallable.fill(0)
-    const rowOf = (rows: Float32Array, i: number) =>
-      rows.subarray(i * this.#dim, (i + 1) * this.#dim)
-    base.users.ids.forEach((id, i) => this.#users.set(id, rowOf(base.users.rows, i)))
-    base.items.ids.forEach((id, i) => this.#setVector(id, rowOf(base.items.vectors, i)))
+    const { users, items } = base
+    const [dim, outputDim] = [this.#dim, this.#outputDim]
+    users.ids.forEach((id, i) => this.#users.set(id, users.rows.subarray(i * dim, (i + 1) * dim)))
+    items.ids.forEach((id, i) =>
+      this.#setVector(id, items.vectors.subarray(i * outputDim, (i + 1) * outputDim)),
+    )
   }
 
   apply({ partitions, removedUsers, overrides }: LearnerSync): void {
@@ -56,6 +61,6 @@ export class ServingView {
     const number = this.#items.numberOf(itemId)
     if (number < 0) return
     this.isRecallable[number] = vector === null ? 0 : 1
-    if (vector !== null) this.vectors.set(vector, number * this.#dim)
+    if (vector !== null) this.vectors.set(vector, number * this.#outputDim)
   }
 }

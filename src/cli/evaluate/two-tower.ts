@@ -1,4 +1,5 @@
 import type { TensorEngine, TensorModel } from '../../model/engine.ts'
+import type { ModelSpec } from '../../model/spec.ts'
 import { openEngine } from '../../runtime/engines/index.ts'
 import { bootstrapGeneration, type Generation } from '../../runtime/generation/generation.ts'
 import { baseOf, learnerOptions } from '../../runtime/learner-state.ts'
@@ -54,7 +55,7 @@ export async function askTwoTowers(
 ): Promise<readonly ModelFigures[]> {
   const { seed, engine, ...model } = config.model
   const lineages = new Lineages(openEngine(engine), config)
-  const contenders = twoTowerRows.map((row) => new Contender(row, model.dim, items))
+  const contenders = twoTowerRows.map((row) => new Contender(row, model, items))
   const of = (...kinds: TwoTowerRow['kind'][]) =>
     contenders.filter(({ row }) => kinds.includes(row.kind))
   try {
@@ -160,9 +161,9 @@ class Contender {
   #waiting: TimedSync[] = []
   #syncedMs = -1
 
-  constructor(row: TwoTowerRow, dim: number, items: ClickedItems) {
+  constructor(row: TwoTowerRow, model: ModelSpec, items: ClickedItems) {
     this.row = row
-    this.#view = new ServingView(dim, items)
+    this.#view = new ServingView(model, items)
     this.#items = items
   }
 

@@ -2,10 +2,9 @@ import './no-telemetry.ts'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
 import { fullStepGraph } from '../../model/onnx-graph.ts'
-import type { towerTensors } from '../../model/onnx-tower.ts'
 import { gradientName, parameterName } from '../../model/onnx-tower.ts'
 import type { DenseParameters, ModelSpec, Side, TrainedTower } from '../../model/spec.ts'
-import { featureWidth } from '../../model/spec.ts'
+import { featureWidth, trainedTensors } from '../../model/spec.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
 import type { OnnxOptions } from './onnx-tensors.ts'
 import { SessionsByLoss } from './sessions-by-loss.ts'
@@ -64,16 +63,10 @@ function inputsOf(
 function parametersOf(model: ModelSpec, dense: DenseParameters): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {}
   for (const side of sides) {
-    const { hidden } = model[side]
-    const width = featureWidth(model[side])
-    const feed = (tensor: (typeof towerTensors)[number], rows: number, columns?: number) => {
-      feeds[parameterName(side, tensor)] = matrix(dense[side][tensor], rows, columns)
+    for (const { name, shape } of trainedTensors(model, side)) {
+      const [rows, columns] = shape as [number, number?]
+      feeds[parameterName(side, name)] = matrix(dense[side].tensors[name]!, rows, columns)
     }
-    if (width > 0) feed('projection', width, model.dim)
-    feed('hiddenWeights', model.dim + width, hidden)
-    feed('hiddenBias', hidden)
-    feed('outputWeights', hidden, model.dim)
-    feed('outputBias', model.dim)
   }
   return feeds
 }
@@ -98,14 +91,8 @@ function gradientsOf(
   results: InferenceSession.OnnxValueMapType,
   side: Side,
 ): TrainedTower {
-  const take = (tensor: (typeof towerTensors)[number]) =>
-    floats(results, gradientName(side, tensor))
-  return {
-    projection: featureWidth(model[side]) > 0 ? take('projection') : none,
-    hiddenWeights: take('hiddenWeights'),
-    hiddenBias: take('hiddenBias'),
-    outputWeights: take('outputWeights'),
-    outputBias: take('outputBias'),
-    embeddings: {},
-  }
+  const tensors = trainedTensors(model, side).map(
+    ({ name }) => [name, floats(results, gradientName(side, name))] as const,
+  )
+  return { tensors: Object.fromEntries(tensors), embeddings: {} }
 }

@@ -29,7 +29,7 @@ async function openModel(
     user: await open(towerGraph(model, dense, 'user')),
     item: await open(towerGraph(model, dense, 'item')),
   }
-  const scores = await open(scoresGraph(model.dim))
+  const scores = await open(scoresGraph(model))
   const steps = new SessionsByLoss((loss) => open(stepGraph(model, dense, loss)))
   return {
     async vectors(side, rows, features, count) {
@@ -40,8 +40,8 @@ async function openModel(
     },
     async scores(queries, queryCount, vectors, count) {
       const feeds = {
-        queries: matrix(queries, queryCount, model.dim),
-        vectors: matrix(vectors, count, model.dim),
+        queries: matrix(queries, queryCount, model.outputDim),
+        vectors: matrix(vectors, count, model.outputDim),
       }
       return floats(await scores.run(feeds), 'scores')
     },

@@ -115,7 +115,9 @@ async function parentOf(store: ArtifactStore, { day, parent }: FullUpdateJob) {
 function keyOf(job: FullUpdateJob, seal: DaySeal, parent: GenerationManifest): string {
   const { generation, engine, seed, full, learner } = job
   const { checkpointMs: _c, shuffleBytesMax: _s, ...settings } = full
-  const all = { generation, engine, seed, settings, learner, seal, parent: parent.files }
+  // Changes with what a checkpoint holds: one of before is then of no use.
+  const layout = 2
+  const all = { layout, generation, engine, seed, settings, learner, seal, parent: parent.files }
   return createHash('sha256').update(JSON.stringify(all)).digest('hex')
 }
 

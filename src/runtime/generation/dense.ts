@@ -1,19 +1,14 @@
 import { isEmbedded, tableRows } from '../../model/embedded.ts'
 import { runningFeatures } from '../../model/running-statistics.ts'
-import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec, NamedShape, Side } from '../../model/spec.ts'
 import type { TowerParameters, TrainedParameters, TrainedTower } from '../../model/spec.ts'
-import { featureWidth } from '../../model/spec.ts'
+import { towerTensors } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 
 const sides: readonly Side[] = ['user', 'item']
 
-interface Named {
-  readonly name: string
-  readonly shape: readonly number[]
-}
-
 /** Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.statistics.year`. */
-export function denseTensorShapes(model: ModelSpec): Named[] {
+export function denseTensorShapes(model: ModelSpec): NamedShape[] {
   const statistics = sides.flatMap((side) =>
     runningFeatures(model[side]).map(({ name }) => ({
       name: statisticsName(side, name),
@@ -27,23 +22,17 @@ export function denseTensorShapes(model: ModelSpec): Named[] {
  * Of those that train.
  * @param prefix of the names, for several sets in one file
  */
-export function trainedTensorShapes(model: ModelSpec, prefix = ''): Named[] {
+export function trainedTensorShapes(model: ModelSpec, prefix = ''): NamedShape[] {
   const shapes = sides.flatMap((side) => {
-    const tower = model[side]
-    const width = featureWidth(tower)
-    const tables = tower.features.flatMap((feature) =>
-      isEmbedded(feature)
-        ? [{ name: embeddingName(side, feature.name), shape: [tableRows(feature), feature.dim] }]
-        : [],
-    )
-    return [
-      { name: `${side}.projection`, shape: [width, model.dim] },
-      { name: `${side}.hidden_weights`, shape: [model.dim + width, tower.hidden] },
-      { name: `${side}.hidden_bias`, shape: [tower.hidden] },
-      { name: `${side}.output_weights`, shape: [tower.hidden, model.dim] },
-      { name: `${side}.output_bias`, shape: [model.dim] },
-      ...tables,
-    ]
+    const tables = model[side].features.filter(isEmbedded).map((feature) => ({
+      name: embeddingName(side, feature.name),
+      shape: [tableRows(feature), feature.dim],
+    }))
+    const tensors = towerTensors(model, side).map(({ name, shape }) => ({
+      name: `${side}.${name}`,
+      shape,
+    }))
+    return [...tensors, ...tables]
   })
   return shapes.map(({ name, shape }) => ({ name: prefix + name, shape }))
 }
@@ -65,13 +54,9 @@ export function trainedTensors(
 ): Map<string, Tensor> {
   const arrays = new Map<string, Float32Array>()
   for (const side of sides) {
-    const tower = dense[side]
-    arrays.set(`${side}.projection`, tower.projection)
-    arrays.set(`${side}.hidden_weights`, tower.hiddenWeights)
-    arrays.set(`${side}.hidden_bias`, tower.hiddenBias)
-    arrays.set(`${side}.output_weights`, tower.outputWeights)
-    arrays.set(`${side}.output_bias`, tower.outputBias)
-    for (const [name, table] of Object.entries(tower.embeddings)) {
+    const { tensors, embeddings } = dense[side]
+    for (const [name, tensor] of Object.entries(tensors)) arrays.set(`${side}.${name}`, tensor)
+    for (const [name, table] of Object.entries(embeddings)) {
       arrays.set(embeddingName(side, name), table)
     }
   }
@@ -104,11 +89,9 @@ export function trainedParameters(
   take: (name: string) => Float32Array,
 ): TrainedParameters {
   const towerOf = (side: Side): TrainedTower => ({
-    projection: take(`${side}.projection`),
-    hiddenWeights: take(`${side}.hidden_weights`),
-    hiddenBias: take(`${side}.hidden_bias`),
-    outputWeights: take(`${side}.output_weights`),
-    outputBias: take(`${side}.output_bias`),
+    tensors: Object.fromEntries(
+      towerTensors(model, side).map(({ name }) => [name, take(`${side}.${name}`)]),
+    ),
     embeddings: Object.fromEntries(
       model[side].features
         .filter(isEmbedded)

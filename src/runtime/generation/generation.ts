@@ -46,7 +46,7 @@ export interface ServingGeneration extends GenerationFacts {
   /** [d] row 0 */
   readonly itemDefaultRow: Float32Array
   readonly itemIds: readonly string[]
-  /** [itemIds.length x d], L2-normalised */
+  /** [itemIds.length x o], L2-normalised */
   readonly itemVectors: Float32Array
 }
 
@@ -99,7 +99,7 @@ export function bootstrapGeneration(
   )
 }
 
-/** @param itemVectors [n x d] of `state.items.ids`, L2-normalised */
+/** @param itemVectors [n x o] of `state.items.ids`, L2-normalised */
 export function generationOf(
   facts: GenerationFacts,
   { model, dense, users, items, adam, frequency, recent, activity }: FullState,

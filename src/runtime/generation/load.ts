@@ -131,16 +131,16 @@ function factsOf(manifest: GenerationManifest): GenerationFacts & { model: Model
 
 async function loadServing(source: Source) {
   const { model, counts } = source.manifest
-  const { dim } = model
+  const { outputDim } = model
   const [dense, vectors, itemIds] = await Promise.all([
     readTensors(source, files.dense, denseFileTensors(model)),
     readTensors(source, files.itemVectors, [
-      { name: 'vectors', shape: [counts.items, dim], dtype: 'F32' },
+      { name: 'vectors', shape: [counts.items, outputDim], dtype: 'F32' },
     ]),
     readIds(source, files.itemIds, 'ItemId', counts.items),
   ])
   const itemVectors = vectors.f32('vectors')
-  checkNormalised(source.manifest.id, files.itemVectors, itemVectors, dim)
+  checkNormalised(source.manifest.id, files.itemVectors, itemVectors, outputDim)
   return {
     dense: denseParameters(model, dense.f32),
     userDefaultRow: dense.f32('user.default_row'),

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { layerWidths } from '../../model/spec.ts'
+import type { ModelSpec, TowerSpec } from '../../model/spec.ts'
 
 const count = z.number().int().nonnegative()
 const size = z.number().int().positive()
@@ -28,7 +30,36 @@ const feature = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('dense'), name: z.string(), dim: size }),
 ])
 
-const tower = z.strictObject({ features: z.array(feature), hidden: size })
+const tower = z.strictObject({
+  features: z.array(feature),
+  hidden: z
+    .union([size, z.array(size).min(1)])
+    .transform(layerWidths)
+    .describe('widths of the hidden layers; one number is one layer'),
+})
+
+const model = z
+  .strictObject({
+    dim: size.describe('of ID rows'),
+    temperature: z.number().positive(),
+    popularityHalfLifeHours: z.number().positive().optional(),
+    user: tower,
+    item: tower,
+    outputDim: size.optional().describe('of user and item vectors; absent: as `dim`'),
+  })
+  .transform((written) => ({ ...written, outputDim: written.outputDim ?? written.dim }))
+
+/** The shortest form, so that a model which older versions can serve stays readable for them. */
+export function writtenModel({ outputDim, user, item, ...model }: ModelSpec): unknown {
+  const writtenTower = ({ hidden, ...tower }: TowerSpec) => ({
+    ...tower,
+    hidden: hidden.length === 1 ? hidden[0] : hidden,
+  })
+  return {
+    ...{ ...model, user: writtenTower(user), item: writtenTower(item) },
+    ...(outputDim === model.dim ? {} : { outputDim }),
+  }
+}
 
 const cuts = z.strictObject({
   examples: offsets.describe('first offset of each examples partition that is not part of `day`'),
@@ -81,13 +112,7 @@ export const generationManifest = z.strictObject({
       examples: count.describe('examples that the frequency estimates have seen so far'),
     })
     .describe('over all full updates behind this generation'),
-  model: z.strictObject({
-    dim: size,
-    temperature: z.number().positive(),
-    popularityHalfLifeHours: z.number().positive().optional(),
-    user: tower,
-    item: tower,
-  }),
+  model,
   counts: z.strictObject({
     users: count.describe('user rows besides the default row'),
     items: count.describe('item rows besides the default row, and item vectors'),
@@ -102,5 +127,5 @@ export type GenerationManifest = z.infer<typeof generationManifest>
 
 /** JSON Schema of manifest.json, for those who make generations with other tools. */
 export function generationManifestJsonSchema(): unknown {
-  return z.toJSONSchema(generationManifest)
+  return z.toJSONSchema(generationManifest, { io: 'input' })
 }

@@ -14,7 +14,7 @@ import {
   rowsFile,
 } from './files.ts'
 import type { TrainableGeneration } from './generation.ts'
-import { generationManifest } from './manifest.ts'
+import { generationManifest, writtenModel } from './manifest.ts'
 import type { GenerationManifest } from './manifest.ts'
 import { placeOf } from './verified.ts'
 
@@ -59,7 +59,8 @@ export async function writeGeneration(
     },
     files: Object.fromEntries(Object.values(files).map((name) => [name, facts[name]])),
   })
-  const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
+  const written = { ...manifest, model: writtenModel(manifest.model) }
+  const text = Buffer.from(`${JSON.stringify(written, null, 2)}\n`)
   await store.put(placeOf(id, 'manifest.json'), [text])
   return manifest
 }
@@ -67,7 +68,7 @@ export async function writeGeneration(
 function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Uint8Array[]>> {
   const { model, dense, userDefaultRow, itemDefaultRow, itemIds } = generation
   const { userRows, userSeenMs } = generation
-  const vectors: Tensor = { shape: [itemIds.length, model.dim], data: generation.itemVectors }
+  const vectors: Tensor = { shape: [itemIds.length, model.outputDim], data: generation.itemVectors }
   return {
     [files.dense]: encodeSafetensors(denseFile(model, dense, userDefaultRow, itemDefaultRow)),
     [files.userTower]: [towerGraph(model, dense, 'user')],

@@ -4,7 +4,7 @@ import { decodeIds, encodeIds } from '../../records/id-file.ts'
 import { encodeSafetensors, parseSafetensors } from '../../records/safetensors.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 import { denseParameters, denseTensors, denseTensorShapes } from '../generation/dense.ts'
-import { generationManifest } from '../generation/manifest.ts'
+import { generationManifest, writtenModel } from '../generation/manifest.ts'
 import { inSlices } from '../in-slices.ts'
 
 /** What a pod needs of a generation: the model, row 0 of the users, and every item with its vector. */
@@ -14,7 +14,7 @@ export interface SnapshotContent {
   /** [d] row 0 */
   readonly userDefaultRow: Float32Array
   readonly itemIds: readonly string[]
-  /** [itemIds.length x d], L2-normalised */
+  /** [itemIds.length x o], L2-normalised */
   readonly itemVectors: Float32Array
 }
 
@@ -40,19 +40,19 @@ export function encodeParts(
   const tensors = new Map<string, Tensor>(denseTensors(model, dense))
   tensors.set(defaultRow, { shape: [model.dim], data: userDefaultRow })
   const parts = new Map<string, readonly Uint8Array[]>()
-  parts.set(names.model, encodeSafetensors(tensors, { model: JSON.stringify(model) }))
+  parts.set(names.model, encodeSafetensors(tensors, { model: JSON.stringify(writtenModel(model)) }))
   for (let from = 0; from < itemIds.length; from += idsAPart) {
     const slice = itemIds.slice(from, from + idsAPart)
     parts.set(idsPart(from / idsAPart), encodeIds('ItemId', slice))
   }
   if (hnswFile !== null) return parts.set(names.index, [hnswFile])
-  const vectors = { shape: [itemIds.length, model.dim], data: itemVectors }
+  const vectors = { shape: [itemIds.length, model.outputDim], data: itemVectors }
   return parts.set(names.vectors, encodeSafetensors(new Map([['vectors', vectors]])))
 }
 
 /**
  * Reads the parts back, in slices, and checks them: shapes, and that every value is a finite number.
- * @param items how many there must be
+ * @param facts of the snapshot: components of a vector, and items there must be
  * @throws FreshetError FILE_INVALID naming the part
  */
 export async function decodeParts(
@@ -61,7 +61,10 @@ export async function decodeParts(
   signal: AbortSignal,
 ): Promise<DecodedParts> {
   const model = inPart(names.model, () => decodeModel(partOf(parts, names.model)))
-  if (model.model.dim !== dim) throw invalid(names.model, `its dimension is ${model.model.dim}`)
+  const { outputDim } = model.model
+  if (outputDim !== dim) {
+    throw invalid(names.model, `its vectors have ${outputDim} components, the index has ${dim}`)
+  }
   const itemIds: string[] = []
   for (let number = 0; itemIds.length < items; number++) {
     const name = idsPart(number)

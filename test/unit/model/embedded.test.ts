@@ -8,10 +8,10 @@ import type { Features } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
 
 const model: ModelSpec = {
-  ...{ dim: 4, temperature: 0.2 },
-  user: { hidden: 2, features: [] },
+  ...{ dim: 4, outputDim: 4, temperature: 0.2 },
+  user: { hidden: [2], features: [] },
   item: {
-    hidden: 2,
+    hidden: [2],
     features: [
       { kind: 'vocabulary', name: 'tier', values: ['free', 'paid'], dim: 3 },
       { kind: 'numeric', name: 'price', transform: 'none', mean: 10, deviation: 5 },

@@ -6,20 +6,15 @@ import type { Features } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
 
 const tower: TowerSpec = {
-  hidden: 1,
+  hidden: [1],
   features: [
     { kind: 'categorical', name: 'genre', buckets: 4, dim: 2 },
     { kind: 'numeric', name: 'price', transform: 'log1p', mean: 1, deviation: 2 },
     { kind: 'dense', name: 'image', dim: 2 },
   ],
 }
-const nothing = new Float32Array(0)
 const parameters: TowerParameters = {
-  projection: nothing,
-  hiddenWeights: nothing,
-  hiddenBias: nothing,
-  outputWeights: nothing,
-  outputBias: nothing,
+  tensors: {},
   embeddings: { genre: Float32Array.of(1, 10, 2, 20, 3, 30, 4, 40) },
   statistics: {},
 }

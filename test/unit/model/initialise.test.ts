@@ -7,9 +7,10 @@ import { featureWidth } from '../../../src/model/spec.ts'
 
 const model: ModelSpec = {
   dim: 64,
+  outputDim: 64,
   temperature: 0.2,
-  user: { features: [], hidden: 64 },
-  item: { features: [{ kind: 'categorical', name: 'genre', buckets: 64, dim: 16 }], hidden: 64 },
+  user: { features: [], hidden: [64] },
+  item: { features: [{ kind: 'categorical', name: 'genre', buckets: 64, dim: 16 }], hidden: [64] },
 }
 
 test('the same seed gives the same bytes, another seed others', () => {

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import type { StepInput, StepOutput } from '../../../src/model/engine.ts'
 import { initialise } from '../../../src/model/initialise.ts'
 import { oracleEngine } from '../../../src/model/oracle.ts'
+import type { FeatureSpec } from '../../../src/model/spec.ts'
 import {
+  deepModel,
   engineConformance,
   losses,
   randomStep,
@@ -11,6 +13,9 @@ import {
 
 engineConformance(oracleEngine)
 
+const taste: FeatureSpec = { kind: 'dense', name: 'taste', dim: 3 }
+const content: FeatureSpec = { kind: 'dense', name: 'content', dim: 4 }
+const models = [testModel([taste], [content]), deepModel(8, [taste], [])]
 const byRows = [
   ['userRows', 'userGradients'],
   ['positiveRows', 'positiveGradients'],
@@ -19,15 +24,13 @@ const byRows = [
 
 test.each(
   losses.flatMap(([name, loss]) =>
-    byRows.map(([rows, gradients]) => ({ name, loss, rows, gradients })),
+    byRows.flatMap(([rows, gradients]) =>
+      models.map((model) => ({ name, loss, rows, gradients, model, layers: model.item.hidden })),
+    ),
   ),
 )(
-  '$name: the gradient by $rows agrees with finite differences',
-  async ({ loss, rows, gradients }) => {
-    const model = testModel(
-      [{ kind: 'dense', name: 'taste', dim: 3 }],
-      [{ kind: 'dense', name: 'content', dim: 4 }],
-    )
+  '$name, layers $layers: the gradient by $rows agrees with finite differences',
+  async ({ loss, rows, gradients, model }) => {
     const { dense } = initialise(model, 3)
     const engine = await oracleEngine.open(model, dense)
     const input = randomStep(model, 5, 6, 11, loss)

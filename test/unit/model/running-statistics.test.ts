@@ -7,14 +7,14 @@ import { noFeatures } from '../../../src/records/types.ts'
 import { Random } from '../../../src/model/hash.ts'
 
 const item: TowerSpec = {
-  hidden: 2,
+  hidden: [2],
   features: [
     { kind: 'dense', name: 'image', dim: 1 },
     { kind: 'numeric', name: 'price', transform: 'log1p', mean: null, deviation: null },
     { kind: 'numeric', name: 'year', transform: 'none', mean: null, deviation: null },
   ],
 }
-const model: ModelSpec = { dim: 2, temperature: 1, item, user: { hidden: 2, features: [] } }
+const model: ModelSpec = { dim: 2, outputDim: 2, temperature: 1, item, user: { hidden: [2], features: [] } }
 const width = 5
 const newParameters = () => initialise(model, 1).dense.item
 

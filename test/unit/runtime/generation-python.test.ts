@@ -38,9 +38,10 @@ print(json.dumps({
 
 const model: ModelSpec = {
   dim: 4,
+  outputDim: 4,
   temperature: 0.2,
-  user: { hidden: 3, features: [] },
-  item: { hidden: 5, features: [{ kind: 'dense', name: 'facts', dim: 3 }] },
+  user: { hidden: [3], features: [] },
+  item: { hidden: [5], features: [{ kind: 'dense', name: 'facts', dim: 3 }] },
 }
 
 interface Read {

@@ -25,13 +25,14 @@ import { copyTrained } from '../../../src/streams/full-update-dense.ts'
 
 const model: ModelSpec = {
   dim: 4,
+  outputDim: 4,
   temperature: 0.2,
   user: {
-    hidden: 3,
+    hidden: [3],
     features: [{ kind: 'numeric', name: 'age', transform: 'log1p', mean: 3, deviation: 1 }],
   },
   item: {
-    hidden: 2,
+    hidden: [2],
     features: [{ kind: 'categorical', name: 'genre', buckets: 8, dim: 2 }],
   },
 }
@@ -85,8 +86,8 @@ test('running statistics and what the log says of items are part of it', async (
   const own = {
     ...model,
     popularityHalfLifeHours: 12,
-    user: { hidden: 3, features: [{ ...running, name: 'age' }] },
-    item: { hidden: 2, features },
+    user: { hidden: [3], features: [{ ...running, name: 'age' }] },
+    item: { hidden: [2], features },
   }
   const { optimiser, ...rest } = trained()
   const start = bootstrapGeneration('g1', own, 17, 1_000)

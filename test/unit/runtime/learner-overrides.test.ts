@@ -8,8 +8,8 @@ import { overrideRecords, reconcile } from '../../../src/runtime/learner-overrid
 import { learnerOptions } from '../../../src/runtime/learner-state.ts'
 import { createLearner } from '../../../src/streams/learner.ts'
 
-const tower = { features: [], hidden: 4 }
-const model = { dim: 4, temperature: 0.2, user: tower, item: tower }
+const tower = { features: [], hidden: [4] }
+const model = { dim: 4, outputDim: 3, temperature: 0.2, user: tower, item: tower }
 const noRows = { ids: [], rows: new Float32Array(0) }
 
 async function learnerWith(itemIds: readonly string[]) {

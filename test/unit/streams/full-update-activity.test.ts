@@ -14,8 +14,8 @@ const features: NumericSpec[] = [
 ]
 const halfLifeHours = 6
 const model: ModelSpec = {
-  ...{ dim: 2, temperature: 1, popularityHalfLifeHours: halfLifeHours },
-  ...{ user: { hidden: 1, features: [] }, item: { hidden: 1, features } },
+  ...{ dim: 2, outputDim: 2, temperature: 1, popularityHalfLifeHours: halfLifeHours },
+  ...{ user: { hidden: [1], features: [] }, item: { hidden: [1], features } },
 }
 const dayHours = 24
 const startHour = 400_000

@@ -1,17 +1,22 @@
 import { expect, test } from 'vitest'
 import { computedNames } from '../../../src/model/computed-features.ts'
+import { configSchema } from '../../../src/config/schema.ts'
+import { encodeFeatures } from '../../../src/model/features.ts'
 import { initialise } from '../../../src/model/initialise.ts'
 import { noActivity } from '../../../src/model/item-activity.ts'
 import { listwise } from '../../../src/model/loss.ts'
 import { oracleEngine } from '../../../src/model/oracle.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
+import { towerTensors } from '../../../src/model/spec.ts'
 import type { Example, Features } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
 import { packState } from '../../../src/runtime/checkpoint-state.ts'
+import { learnerOptions } from '../../../src/runtime/learner-state.ts'
 import { FullUpdate, type FullOptions } from '../../../src/streams/full-update.ts'
 import { noRecent } from '../../../src/streams/full-update-recent.ts'
 import { copyDense, zerosLike } from '../../../src/streams/full-update-dense.ts'
 import type { FullState, SideState } from '../../../src/streams/full-update-types.ts'
+import { createLearner } from '../../../src/streams/learner.ts'
 import type { CatalogueChange } from '../../../src/streams/learner-types.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
@@ -20,9 +25,14 @@ const startMs = Date.UTC(2026, 0, 1)
 const kinds = 4
 
 const model: ModelSpec = {
-  ...{ dim: 6, temperature: 0.2 },
-  user: { hidden: 4, features: [{ kind: 'categorical', name: 'country', buckets: 8, dim: 2 }] },
-  item: { hidden: 5, features: [{ kind: 'categorical', name: 'kind', buckets: 16, dim: 3 }] },
+  ...{ dim: 6, outputDim: 6, temperature: 0.2 },
+  user: { hidden: [4], features: [{ kind: 'categorical', name: 'country', buckets: 8, dim: 2 }] },
+  item: { hidden: [5], features: [{ kind: 'categorical', name: 'kind', buckets: 16, dim: 3 }] },
+}
+const deep: ModelSpec = {
+  ...{ ...model, outputDim: 4 },
+  user: { ...model.user, hidden: [6, 4] },
+  item: { ...model.item, hidden: [7, 5] },
 }
 const options: FullOptions = {
   loss: listwise,
@@ -48,27 +58,83 @@ test('one pass over a day separates what is liked from what is not', async () =>
   expect(state.frequency.examples).toBe(600)
 })
 
+test('towers of two layers with narrower vectors learn, and the learner goes on from their vectors', async () => {
+  const parent = parentState(deep)
+  const first = await trained(examplesOf(600), { gateFrom: 480 }, parent)
+  const { state, itemVectors, figures } = first
+  expect(figures.gate.difference).toBeGreaterThan(0.2)
+  const next = await trained(examplesOf(600, startMs + dayMs), {}, state)
+  expect(next.figures.loss).toBeLessThan(figures.loss)
+
+  const { dense, users, items } = state
+  const engine = await oracleEngine.open(deep, dense)
+  const features = new Float32Array(items.ids.length * 3)
+  const kindOf = (id: string) => Number(id.slice(1)) % kinds
+  items.ids.forEach((id, i) =>
+    encodeFeatures(deep.item, dense.item, featuresOf('kind', `k${kindOf(id)}`), features, i * 3),
+  )
+  expect(itemVectors).toEqual(await engine.vectors('item', items.rows, features, items.ids.length))
+
+  const learner = createLearner(
+    { model: deep, dense, engine, options: learnerOptions(configSchema.parse({}).learner) },
+    {
+      ...{ userDefaultRow: users.defaultRow, itemDefaultRow: items.defaultRow },
+      ...{ users, items: { ...items, vectors: itemVectors }, eventTimeMs: startMs + dayMs },
+    },
+  )
+  await learner.applyCatalogue({ topic: 'i', partition: 0, from: 0, to: 20 }, catalogueOf())
+  // Nothing has been learnt yet, so serving has every vector already.
+  expect((await learner.sync()).overrides).toEqual([])
+  const losses: number[] = []
+  for (let pass = 0; pass < 4; pass++) {
+    const before = { ...learner.counters }
+    const records = examplesOf(300, startMs + (pass + 1) * dayMs).map((record, i) => ({
+      ...{ offset: pass * 300 + i, record },
+    }))
+    const cut = { topic: 'e', partition: 0, from: pass * 300, to: (pass + 1) * 300 }
+    await learner.applyExamples(cut, records, 0)
+    const { lossSum, trained } = learner.counters
+    losses.push((lossSum - before.lossSum) / (trained - before.trained))
+  }
+  expect(losses.at(-1)).toBeLessThan(losses[0]!)
+  const { overrides, partitions } = await learner.sync()
+  expect(overrides.length).toBeGreaterThan(0)
+  for (const { vector } of overrides) {
+    expect(vector).toHaveLength(deep.outputDim)
+    expect(Math.hypot(...vector!)).toBeCloseTo(1, 5)
+  }
+  for (const { row } of partitions[0]!.rows) expect(row).toHaveLength(deep.dim)
+  const { all } = learner.figures
+  expect(all.cases).toBeGreaterThan(1_000)
+})
+
 test('the gate compares every so manieth step, spread over its share of the day', async () => {
   // Steps 30 to 37 are of the share, 32 and 36 are compared; the last one has 8 examples.
   const { figures } = await trained(examplesOf(600), { gateFrom: 480, gateEvery: 4 })
   expect(figures.gate.examples).toBe(32)
 })
 
-test('every parameter has moved, and nothing of the parent', async () => {
-  const parent = parentState()
+test.each([
+  ['one hidden layer', model],
+  ['two, and narrower vectors', deep],
+])('every parameter has moved, and nothing of the parent: %s', async (_, model) => {
+  const parent = parentState(model)
   const before = bytesOf(parent)
   const { state } = await trained(examplesOf(300), {}, parent)
   expect(bytesOf(parent)).toBe(before)
   expect(state.users.defaultRow).not.toEqual(parent.users.defaultRow)
   expect(state.items.defaultRow).not.toEqual(parent.items.defaultRow)
   for (const side of ['user', 'item'] as const) {
-    const { embeddings, statistics: _, ...tensors } = state.dense[side]
-    const { embeddings: old, statistics: __, ...oldTensors } = parent.dense[side]
-    expect(tensors).not.toEqual(oldTensors)
+    const { tensors, embeddings } = state.dense[side]
+    const old = parent.dense[side]
+    expect(Object.keys(tensors)).toHaveLength(towerTensors(model, side).length)
     for (const [name, values] of Object.entries(tensors)) {
-      expect(values, name).not.toEqual(oldTensors[name as keyof typeof oldTensors])
+      expect(values, name).not.toEqual(old.tensors[name])
+      expect(state.adam.first[side].tensors[name]!.some((moment) => moment !== 0)).toBe(true)
     }
-    for (const [name, table] of Object.entries(embeddings)) expect(table).not.toEqual(old[name])
+    for (const [name, table] of Object.entries(embeddings)) {
+      expect(table).not.toEqual(old.embeddings[name])
+    }
   }
 })
 
@@ -137,9 +203,9 @@ test('numbers are standardised by what the lineage has seen, the computed ones a
   const running = { kind: 'numeric', transform: 'log1p', mean: null, deviation: null } as const
   const own: ModelSpec = {
     ...model,
-    user: { hidden: 4, features: [{ ...running, transform: 'none', name: 'height' }] },
+    user: { hidden: [4], features: [{ ...running, transform: 'none', name: 'height' }] },
     item: {
-      hidden: 5,
+      hidden: [5],
       features: Object.values(computedNames).map((name) => ({ ...running, name })),
     },
   }
@@ -182,7 +248,7 @@ test('numbers are standardised by what the lineage has seen, the computed ones a
 
 function setupOf(
   change: Partial<FullOptions> = {},
-  parent = parentState(),
+  parent = parentState(model),
   catalogue = catalogueOf(),
 ) {
   return { engine: oracleEngine, parent, catalogue, options: { ...options, ...change } }
@@ -191,7 +257,7 @@ function setupOf(
 async function trained(
   examples: readonly Example[],
   change: Partial<FullOptions> = {},
-  parent = parentState(),
+  parent = parentState(model),
   catalogue = catalogueOf(),
 ) {
   const update = await FullUpdate.open(setupOf(change, parent, catalogue))
@@ -201,8 +267,8 @@ async function trained(
   return result
 }
 
-function parentState(of = model): FullState {
-  const { dense, userDefaultRow, itemDefaultRow } = initialise(of, 3)
+function parentState(model: ModelSpec): FullState {
+  const { dense, userDefaultRow, itemDefaultRow } = initialise(model, 3)
   const none = new Float64Array(0)
   const side = (defaultRow: Float32Array): SideState => ({
     ...{ defaultRow, defaultAccumulator: 0, ids: [], rows: new Float32Array(0) },
@@ -210,7 +276,7 @@ function parentState(of = model): FullState {
   })
   return {
     ...{
-      model: of,
+      model,
       dense: copyDense(dense),
       users: side(userDefaultRow),
       items: side(itemDefaultRow),

@@ -9,9 +9,10 @@ import { LearnerItems } from '../../../src/streams/learner-items.ts'
 
 const model: ModelSpec = {
   dim: 4,
+  outputDim: 4,
   temperature: 0.2,
-  user: { features: [], hidden: 2 },
-  item: { features: [], hidden: 2 },
+  user: { features: [], hidden: [2] },
+  item: { features: [], hidden: [2] },
 }
 
 const draws = (negatives: number, loss: Loss = listwise, hardNegativeShare = 0) => ({

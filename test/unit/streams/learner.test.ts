@@ -23,12 +23,13 @@ import {
 
 const model: ModelSpec = {
   dim: 16,
+  outputDim: 16,
   temperature: 0.2,
   user: {
     features: [{ kind: 'numeric', name: 'age', transform: 'none', mean: 40, deviation: 20 }],
-    hidden: 8,
+    hidden: [8],
   },
-  item: { features: [{ kind: 'categorical', name: 'genre', buckets: 16, dim: 4 }], hidden: 8 },
+  item: { features: [{ kind: 'categorical', name: 'genre', buckets: 16, dim: 4 }], hidden: [8] },
 }
 const initial = initialise(model, 17)
 const minuteMs = 60_000
@@ -83,7 +84,7 @@ describe('computed features', () => {
   const features = Object.values(computedNames).map((name) => {
     return { kind: 'numeric', name, transform: 'log1p', mean: 1, deviation: 1 } as const
   })
-  const own: ModelSpec = { ...model, item: { hidden: 8, features } }
+  const own: ModelSpec = { ...model, item: { hidden: [8], features } }
   const { dense } = initialise(own, 17)
   const hourMs = 60 * minuteMs
 
@@ -269,8 +270,8 @@ describe('learning', () => {
     const hash = () => {
       const digest = createHash('sha256')
       for (const tower of [initial.dense.user, initial.dense.item]) {
-        const { embeddings, statistics, ...matrices } = tower
-        for (const array of [matrices, embeddings, statistics].flatMap((each) =>
+        const { tensors, embeddings, statistics } = tower
+        for (const array of [tensors, embeddings, statistics].flatMap((each) =>
           Object.values<Float32Array | Float64Array>(each),
         ))
           digest.update(array)

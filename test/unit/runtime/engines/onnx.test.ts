@@ -7,7 +7,7 @@ import { engineConformance, randomStep, testModel } from '../../../support/engin
 engineConformance(openEngine('onnx'))
 
 test('two threads give the same bytes as one', async () => {
-  const model = { ...testModel([], []), dim: 64 }
+  const model = { ...testModel([], []), dim: 64, outputDim: 64 }
   const { dense } = initialise(model, 1)
   const input = randomStep(model, 256, 300, 1)
   const outputs = []

@@ -43,7 +43,7 @@ test('a day becomes a generation, and the next day goes on from it', async () =>
   const start = await loadGeneration(store, 'start')
   expect(first.userIds.length).toBe(60)
   expect(first.itemIds.length).toBe(40)
-  expect(first.dense.user.hiddenWeights).not.toEqual(start.dense.user.hiddenWeights)
+  expect(first.dense.user.tensors).not.toEqual(start.dense.user.tensors)
   expect(first.userDefaultRow).not.toEqual(start.userDefaultRow)
   expect(Math.min(...first.userSeenMs)).toBeGreaterThanOrEqual(Date.parse(days[0]!))
 

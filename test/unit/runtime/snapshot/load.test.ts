@@ -25,10 +25,14 @@ const content: SnapshotContent = {
   ...bootstrapGeneration(
     'g',
     {
-      dim,
+      dim: 6,
+      outputDim: dim,
       temperature: 0.2,
-      user: { features: [{ kind: 'categorical', name: 'device', buckets: 4, dim: 2 }], hidden: 4 },
-      item: { features: [], hidden: 4 },
+      user: {
+        features: [{ kind: 'categorical', name: 'device', buckets: 4, dim: 2 }],
+        hidden: [4],
+      },
+      item: { features: [], hidden: [4, 3] },
     },
     3,
     0,
