@@ -52,6 +52,7 @@ const feature = z.discriminatedUnion('kind', [
 const reserved = 'freshet.'
 const computed: readonly string[] = Object.values(computedNames)
 const width = positive.max(4096)
+const oneOrMore = 'must hold one width or more, such as [128, 64]'
 
 const tower = z.strictObject({
   features: z
@@ -78,8 +79,9 @@ const tower = z.strictObject({
     )
     .default([]),
   hidden: z
-    .union([width, z.array(width).min(1).max(8)], {
-      error: 'must be the width of one hidden layer, or a list of widths such as [128, 64]',
+    .union([width, z.array(width).min(1, oneOrMore).max(8)], {
+      error:
+        'must be the width of one hidden layer, or a list of at most 8 widths such as [128, 64]',
     })
     .default(64)
     .transform(layerWidths)

@@ -24,7 +24,8 @@ const config = loadConfig({
   texts: [],
   environment: {},
   settings: [
-    ...['model.dim=8', 'model.item.hidden=8', 'model.user.hidden=8', 'learner.negatives=16'],
+    ...['model.dim=8', 'model.outputDim=6', 'model.item.hidden=[8,6]', 'model.user.hidden=8'],
+    ...['learner.negatives=16'],
     // Without a catalogue a click is all that is known of an item.
     'learner.admitAfterItems=1',
   ],

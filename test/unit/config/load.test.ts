@@ -73,6 +73,28 @@ test('settings that contradict each other are refused', () => {
   )
 })
 
+test('hidden layers are a list of widths, or one number; vectors are as wide as rows unless it is said', () => {
+  const { model } = load({
+    yaml: 'model: { dim: 8, user: { hidden: 16 }, item: { hidden: [16, 4] } }',
+  })
+  expect([model.user.hidden, model.item.hidden, model.outputDim]).toEqual([[16], [16, 4], 8])
+  const { model: set } = load({
+    yaml: 'model: { dim: 8, outputDim: null }',
+    settings: ['model.outputDim=6', 'model.user.hidden=[64,32]'],
+  })
+  expect([set.user.hidden, set.item.hidden, set.outputDim]).toEqual([[64, 32], [64], 6])
+})
+
+test.each(['[]', '[8, 0]', '[8, x]', '0', 'deep'])(
+  'hidden layers %s are refused with what they may be',
+  (hidden) => {
+    const problems = problemsOf(() => load({ yaml: `model: { user: { hidden: ${hidden} } }` }))
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/^a\.yaml:1: model\.user\.hidden.*: /)
+    expect(problems[0]).toMatch(hidden === '[]' ? /one width or more/ : /number|width/)
+  },
+)
+
 test('text that is not YAML, or not a map, is named with its line', () => {
   expect(problemsOf(() => load({ yaml: 'kafka:\n  brokers: [a\n' }))[0]).toMatch(
     /^a\.yaml:\d: not valid YAML/,

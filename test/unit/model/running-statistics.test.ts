@@ -14,7 +14,13 @@ const item: TowerSpec = {
     { kind: 'numeric', name: 'year', transform: 'none', mean: null, deviation: null },
   ],
 }
-const model: ModelSpec = { dim: 2, outputDim: 2, temperature: 1, item, user: { hidden: [2], features: [] } }
+const model: ModelSpec = {
+  dim: 2,
+  outputDim: 2,
+  temperature: 1,
+  item,
+  user: { hidden: [2], features: [] },
+}
 const width = 5
 const newParameters = () => initialise(model, 1).dense.item
 

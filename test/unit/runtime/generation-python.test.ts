@@ -38,10 +38,10 @@ print(json.dumps({
 
 const model: ModelSpec = {
   dim: 4,
-  outputDim: 4,
+  outputDim: 3,
   temperature: 0.2,
   user: { hidden: [3], features: [] },
-  item: { hidden: [5], features: [{ kind: 'dense', name: 'facts', dim: 3 }] },
+  item: { hidden: [5, 6], features: [{ kind: 'dense', name: 'facts', dim: 3 }] },
 }
 
 interface Read {
@@ -57,11 +57,14 @@ test('Python reads the tables of a generation, and its towers give our vectors',
   const random = randomFrom(5)
   const ids = ['a', 'b', 'ü']
   const rows = Float32Array.from(ids.flatMap(() => [...unitVector(model.dim, random)]))
-  const generation = withItems(bootstrapGeneration('g1', model, 17, 1_000), ids, rows)
+  const features = Float32Array.from({ length: 9 }, (_, i) => Math.sin(i))
+  const bootstrap = bootstrapGeneration('g1', model, 17, 1_000)
+  const oracle = await oracleEngine.open(model, bootstrap.dense)
+  const vectors = await oracle.vectors('item', rows, features, ids.length)
+  const generation = { ...withItems(bootstrap, ids, rows), itemVectors: vectors }
   generation.itemSeenMs[1] = 1.7e12
   await writeGeneration(openDirectoryStore(dir), generation)
 
-  const features = Float32Array.from({ length: 9 }, (_, i) => Math.sin(i))
   const folder = path.join(dir, 'generations/g1')
   const args = [folder, JSON.stringify([...features])]
   const read = JSON.parse(await runPython(packages, script, args)) as Read
@@ -75,15 +78,15 @@ test('Python reads the tables of a generation, and its towers give our vectors',
   expect(read.shapes['dense.safetensors']).toMatchObject({
     'user.default_row': ['float32', 4],
     'item.hidden_weights': ['float32', model.dim + width, 5],
+    'item.hidden_weights_2': ['float32', 5, 6],
+    'item.shortcut': ['float32', model.dim, model.outputDim],
   })
   expect(read.shapes['optimiser.safetensors']).toMatchObject({
-    'adam.first.item.projection': ['float32', width, 4],
+    'adam.first.item.projection': ['float32', width, model.outputDim],
     'frequency.gap': ['float64', 3],
   })
   expect(read.rows).toEqual([...rows])
   expect(read.seen).toEqual([0, 1.7e12, 0])
-  const oracle = await oracleEngine.open(model, generation.dense)
-  const vectors = await oracle.vectors('item', rows, features, ids.length)
   expect(read.vectors).toHaveLength(vectors.length)
   read.vectors.forEach((value, i) => expect(value).toBeCloseTo(vectors[i]!, 5))
 })

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ModelSpec } from '../../../src/model/spec.ts'
 import { encodeIds } from '../../../src/records/id-file.ts'
-import { encodeSafetensors } from '../../../src/records/safetensors.ts'
+import { encodeSafetensors, parseSafetensors } from '../../../src/records/safetensors.ts'
 import type { Tensor } from '../../../src/records/safetensors.ts'
 import { openDirectoryStore, sha256Of } from '../../../src/runtime/generation/artifact-store.ts'
 import {
@@ -47,8 +47,14 @@ async function folder() {
   }
 }
 
-function trained(): TrainableGeneration {
-  const start = bootstrapGeneration('g1', model, 17, 1_000)
+const deep: ModelSpec = {
+  ...{ ...model, outputDim: 3 },
+  user: { ...model.user, hidden: [3, 5] },
+  item: { ...model.item, hidden: [2, 4, 3] },
+}
+
+function trained(spec = model): TrainableGeneration {
+  const start = bootstrapGeneration('g1', spec, 17, 1_000)
   return {
     ...start,
     ...{ kind: 'full', parent: 'g0', day: '2026-01-02', seed: null },
@@ -129,6 +135,47 @@ test('a generation comes back as it was written', async () => {
     ...served
   } = learnt
   expect(await loadGeneration(store, 'g1', { for: 'serving' })).toEqual(served)
+})
+
+test('towers of several layers with vectors of another width come back as they were written', async () => {
+  const { store, file } = await folder()
+  const generation = { ...trained(deep), itemVectors: Float32Array.of(1, 0, 0, 0, 0.6, 0.8) }
+  await writeGeneration(store, generation)
+  await verifyGeneration(store, 'g1')
+  expect(await loadGeneration(store, 'g1', { for: 'training' })).toEqual(generation)
+  const { model: written } = JSON.parse(
+    await fs.readFile(file('manifest.json'), 'utf8'),
+  ) as GenerationManifest
+  expect(written).toMatchObject({ outputDim: 3, item: { hidden: [2, 4, 3] } })
+  const { tensors } = parseSafetensors(await fs.readFile(file('dense.safetensors')))
+  expect(tensors.get('item.hidden_weights_3')!.shape).toEqual([4, 3])
+  expect(tensors.get('item.output_weights')!.shape).toEqual([3, 3])
+  expect(tensors.get('user.shortcut')!.shape).toEqual([4, 3])
+  expect(tensors.get('user.default_row')!.shape).toEqual([4])
+})
+
+test('one hidden layer and vectors as wide as rows are written as they were before there was a choice', async () => {
+  const { store, file } = await folder()
+  await writeGeneration(store, bootstrapGeneration('g1', model, 17, 1_000))
+  const written = JSON.parse(await fs.readFile(file('manifest.json'), 'utf8')) as {
+    model: unknown
+  }
+  expect(written.model).toEqual({
+    ...{ dim: 4, temperature: 0.2 },
+    user: { ...model.user, hidden: 3 },
+    item: { ...model.item, hidden: 2 },
+  })
+  const { tensors } = parseSafetensors(await fs.readFile(file('dense.safetensors')))
+  const names = ['projection', 'hidden_weights', 'hidden_bias', 'output_weights', 'output_bias']
+  expect([...tensors.keys()].sort()).toEqual(
+    [
+      ...['user', 'item'].flatMap((side) =>
+        [...names, 'default_row'].map((name) => `${side}.${name}`),
+      ),
+      'item.embedding.genre',
+    ].sort(),
+  )
+  expect((await loadGeneration(store, 'g1')).model).toEqual(model)
 })
 
 test('what a full update starts from goes through a generation unchanged', () => {
@@ -295,6 +342,16 @@ const damages: [string, Damage, string][] = [
     'an infinite value',
     replaced('user-rows.safetensors', tensors(rows(3, Infinity))),
     'user-rows.safetensors: tensor rows holds Infinity',
+  ],
+  [
+    'vectors of another width',
+    replaced('item-vectors.safetensors', tensors({ vectors: filled(2, 0.5, 5) })),
+    'item-vectors.safetensors: tensor vectors is 2 x 5, the model needs 2 x 4',
+  ],
+  [
+    'a tower without a layer',
+    edited((m) => (m['model'] = { ...model, user: { features: [], hidden: [] } })),
+    'manifest.json: model.user.hidden: ',
   ],
   [
     'a vector that is not normalised',

@@ -36,7 +36,9 @@ async function learnerWith(itemIds: readonly string[]) {
 const idsOf = (overrides: readonly { itemId: string }[]) => overrides.map(({ itemId }) => itemId)
 
 test('what serving has from a run before, and the learner would not publish, is published again or withdrawn', async () => {
-  const learner = await learnerWith(['same', 'moved', 'withdrawn-before', 'new', 'withdrawn-now'])
+  const learner = await learnerWith([
+    ...['same', 'moved', 'of another model', 'withdrawn-before', 'new', 'withdrawn-now'],
+  ])
   const { overrides } = await learner.sync()
   const vector = overrides[0]!.vector!
   const withdrawal = [{ itemId: 'withdrawn-now', item: null }]
@@ -48,6 +50,7 @@ test('what serving has from a run before, and the learner would not publish, is 
     new Map([
       ['same', vector],
       ['moved', vector.map((value) => -value)],
+      ['of another model', new Float32Array(model.dim)],
       ['withdrawn-before', null],
       ['withdrawn-now', vector],
       ['forgotten', vector],
@@ -59,7 +62,7 @@ test('what serving has from a run before, and the learner would not publish, is 
     { itemId: 'forgotten', vector: null, eventTimeMs: 0 },
   ])
   const next = await learner.sync()
-  expect(idsOf(next.overrides)).toEqual(['moved', 'withdrawn-before'])
+  expect(idsOf(next.overrides)).toEqual(['moved', 'of another model', 'withdrawn-before'])
   expect(next.overrides[0]!.vector).toEqual(vector)
 })
 

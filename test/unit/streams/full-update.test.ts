@@ -16,7 +16,7 @@ import { FullUpdate, type FullOptions } from '../../../src/streams/full-update.t
 import { noRecent } from '../../../src/streams/full-update-recent.ts'
 import { copyDense, zerosLike } from '../../../src/streams/full-update-dense.ts'
 import type { FullState, SideState } from '../../../src/streams/full-update-types.ts'
-import { createLearner } from '../../../src/streams/learner.ts'
+import { createLearner, restoreLearner } from '../../../src/streams/learner.ts'
 import type { CatalogueChange } from '../../../src/streams/learner-types.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
@@ -75,13 +75,12 @@ test('towers of two layers with narrower vectors learn, and the learner goes on 
   )
   expect(itemVectors).toEqual(await engine.vectors('item', items.rows, features, items.ids.length))
 
-  const learner = createLearner(
-    { model: deep, dense, engine, options: learnerOptions(configSchema.parse({}).learner) },
-    {
-      ...{ userDefaultRow: users.defaultRow, itemDefaultRow: items.defaultRow },
-      ...{ users, items: { ...items, vectors: itemVectors }, eventTimeMs: startMs + dayMs },
-    },
-  )
+  const learning = learnerOptions(configSchema.parse({}).learner)
+  const setup = { model: deep, dense, engine, options: learning }
+  const learner = createLearner(setup, {
+    ...{ userDefaultRow: users.defaultRow, itemDefaultRow: items.defaultRow },
+    ...{ users, items: { ...items, vectors: itemVectors }, eventTimeMs: startMs + dayMs },
+  })
   await learner.applyCatalogue({ topic: 'i', partition: 0, from: 0, to: 20 }, catalogueOf())
   // Nothing has been learnt yet, so serving has every vector already.
   expect((await learner.sync()).overrides).toEqual([])
@@ -92,7 +91,7 @@ test('towers of two layers with narrower vectors learn, and the learner goes on 
       ...{ offset: pass * 300 + i, record },
     }))
     const cut = { topic: 'e', partition: 0, from: pass * 300, to: (pass + 1) * 300 }
-    await learner.applyExamples(cut, records, 0)
+    await learner.applyExamples(cut, records)
     const { lossSum, trained } = learner.counters
     losses.push((lossSum - before.lossSum) / (trained - before.trained))
   }
@@ -105,7 +104,9 @@ test('towers of two layers with narrower vectors learn, and the learner goes on 
   }
   for (const { row } of partitions[0]!.rows) expect(row).toHaveLength(deep.dim)
   const { all } = learner.figures
-  expect(all.cases).toBeGreaterThan(1_000)
+  expect(all.areas / all.cases).toBeGreaterThan(0.8)
+  const snapshot = learner.snapshot()
+  expect(restoreLearner(setup, snapshot).snapshot()).toEqual(snapshot)
 })
 
 test('the gate compares every so manieth step, spread over its share of the day', async () => {

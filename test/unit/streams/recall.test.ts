@@ -19,7 +19,8 @@ import type {
 } from '../../../src/streams/recall.ts'
 
 const options = { kMax: 100, defaultTimeoutMs: 1_000, excludeRecentClicks: true }
-const dim = 2
+/** Of rows; vectors have 2 components. */
+const dim = 3
 
 function request(changes: Partial<RecallRequest> = {}): RecallRequest {
   return {
@@ -39,12 +40,12 @@ function request(changes: Partial<RecallRequest> = {}): RecallRequest {
 }
 
 function user(changes: Partial<OnlineUser> = {}): OnlineUser {
-  return { offset: 5, eventTimeMs: 700, row: Float32Array.of(1, 0), recentItems: [], ...changes }
+  return { offset: 5, eventTimeMs: 700, row: Float32Array.of(1, 0, 0), recentItems: [], ...changes }
 }
 
 /** Items a0..a4, a0 nearest to [1, 0]. */
 function served(): ServedGeneration {
-  const index = new BruteForceIndex(dim)
+  const index = new BruteForceIndex(2)
   const catalogue = new Catalogue()
   for (let i = 0; i < 5; i++) {
     const id = `a${i}`
@@ -128,10 +129,10 @@ describe('the user of a reply', () => {
   })
 
   test.each([
-    ['NaN', Float32Array.of(NaN, 0)],
-    ['infinite', Float32Array.of(0, -Infinity)],
-    ['of absurd size', Float32Array.of(3e30, 0)],
-    ['of another width', Float32Array.of(1, 0, 0)],
+    ['NaN', Float32Array.of(NaN, 0, 0)],
+    ['infinite', Float32Array.of(0, -Infinity, 0)],
+    ['of absurd size', Float32Array.of(3e30, 0, 0)],
+    ['as wide as a vector', Float32Array.of(1, 0)],
   ])('is not one whose row is %s', (_, row) => {
     const read = { isLoaded: true, row: user({ row }), learnedThrough }
     expect(resolveUser(read, known, dim)).toMatchObject({ status: 'DEGRADED', user: known.user })

@@ -161,6 +161,16 @@ test('parts that are sound but do not make an index are refused with the reason'
     }),
     /is missing|ids for/,
   )
+  const { model, itemIds } = content
+  const narrow = itemIds.map(() => unitVector(model.dim, random))
+  await expectRefusal(
+    await changed({
+      ...bootstrapGeneration('g', { ...model, outputDim: model.dim }, 3, 0),
+      ...{ itemIds, itemVectors: flat(narrow, model.dim) },
+    }),
+    /its vectors have 6 components, the index has 8/,
+  )
+  await expectRefusal(await changed({}, hnswFile(model.dim, narrow)), /bytes an element/)
   await expectRefusal(await changed({}, hnswFile(dim, rows.slice(1))), /elements: 399, not 400/)
   const row = content.userDefaultRow.slice()
   row[2] = Infinity
