@@ -53,6 +53,7 @@ test('one hidden layer and vectors as wide as rows draw what they always drew, i
     output_weights: drawn(64 * 64, 0.25 / 64),
   })
   expect(dense.item).toEqual({
+    statistics: {},
     embeddings: { genre: drawn(64 * 16, 1) },
     tensors: {
       ...biases,
@@ -78,7 +79,11 @@ test.each([
   const rows = Float32Array.from({ length: 200 * 64 }, () => random.nextNormal() / 8)
   const meanLengthWithout = (name: string) => {
     const without = { ...tensors, [name]: new Float32Array(tensors[name]!.length) }
-    const tower = new OracleTower(deep, 'user', { tensors: without, embeddings: {} })
+    const tower = new OracleTower(deep, 'user', {
+      tensors: without,
+      embeddings: {},
+      statistics: {},
+    })
     const { lengths } = tower.forward(rows, new Float32Array(0), 200)
     return lengths.reduce((sum, length) => sum + length / 200, 0)
   }
