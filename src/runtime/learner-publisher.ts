@@ -1,11 +1,10 @@
 import { messageOf } from '../errors.ts'
-import type { ItemOverride } from '../streams/learner-items.ts'
 import type { LearnerSync } from '../streams/learner-types.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import type { CutLogPosition } from './cut-log.ts'
 import type { Arrivals, LearnerMeter } from './learner-meter.ts'
 import type { LearnerParts, SharedParts } from './learner-open.ts'
-import { overrideRecords } from './learner-overrides.ts'
+import { PublishedSets } from './learner-published-sets.ts'
 import type { LearnerDeps } from './learner.ts'
 
 /**
@@ -19,8 +18,7 @@ export class LearnerPublisher {
   readonly #meter: LearnerMeter
   readonly #signal: AbortSignal
   readonly #onPublished: () => void
-  #sequence: number
-  #withdrawals: readonly ItemOverride[]
+  readonly #sets: PublishedSets
   #lastCheckpointMs: number
   #isHastened = false
   #lastCheckpoint: CutLogPosition | null = null
@@ -43,8 +41,7 @@ export class LearnerPublisher {
     this.#meter = meter
     this.#signal = signal
     this.#onPublished = onPublished
-    this.#sequence = parts.sequence
-    this.#withdrawals = parts.withdrawals
+    this.#sets = new PublishedSets(deps, parts)
     this.#lastCheckpointMs = deps.clock.nowMs()
   }
 
@@ -54,7 +51,7 @@ export class LearnerPublisher {
 
   /** Of the newest set published. */
   get sequence(): number {
-    return this.#sequence
+    return this.#sets.sequence
   }
 
   /**
@@ -112,33 +109,9 @@ export class LearnerPublisher {
     await cutLog.sync()
     await rows.write(sync, learner, this.#signal)
     this.#meter.visible(arrivals)
-    await this.#publishOverrides(sync, arrivals)
+    if (await this.#sets.publish(sync, arrivals)) this.#meter.published(this.sequence)
     this.#onPublished()
     if (checkpoint !== null) this.#checkpointing = this.#write(checkpoint)
-  }
-
-  async #publishOverrides(sync: LearnerSync, arrivals: Arrivals): Promise<void> {
-    const { generation, owner } = this.#parts
-    const overrides = [...this.#withdrawals, ...sync.overrides]
-    if (overrides.length === 0) return
-    const { topics, clock } = this.#deps
-    const set = {
-      generation,
-      sequence: this.#sequence + 1,
-      overrides,
-      eventTimeMs: sync.eventTimeMs,
-    }
-    const otherwise = arrivals.newest ?? clock.nowMs()
-    const records = overrideRecords(
-      topics.overrides,
-      set,
-      (itemId) => arrivals.items.get(itemId) ?? otherwise,
-    )
-    this.#deps.overrides.note(generation, overrides)
-    await owner.transact(records)
-    this.#withdrawals = []
-    this.#sequence = set.sequence
-    this.#meter.published(set.sequence)
   }
 
   #isCheckpointDue(isLast: boolean): boolean {
