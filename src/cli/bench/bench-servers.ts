@@ -1,14 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
-import { fetchBroker, startBroker } from '../../runtime/local/kafka-broker.ts'
 import { choosePorts } from '../../runtime/local/loopback-ports.ts'
-import { fetchRedisServer, startRedis } from '../../runtime/local/redis-server.ts'
 import type { Logger } from '../../runtime/ports.ts'
 import { readConfigFile, type CommonOptions } from '../options.ts'
+import { startTemporaryServers } from '../temporary-servers.ts'
 import { startChild, type Child } from './child.ts'
 import { pin, type Cores } from './cores.ts'
 
@@ -33,7 +30,6 @@ export interface ChildToStart {
   readonly nodeOptions?: readonly string[]
 }
 
-const cacheDir = '.freshet/cache'
 const generatorYaml = fileURLToPath(new URL('../../../config/generator.yaml', import.meta.url))
 
 /** Kafka and Redis for one benchmark, in a folder of their own, on the core that does not measure. */
@@ -42,20 +38,14 @@ export async function openBenchServers(
   cores: Cores,
   log: Logger,
 ): Promise<BenchServers> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'freshet-bench-'))
-  const closing: (() => Promise<void>)[] = [() => rm(dir, { recursive: true, force: true })]
+  const servers = await startTemporaryServers('bench', log)
+  const { dir, broker, redis } = servers
+  const children = new Set<Child>()
   const close = async (): Promise<void> => {
-    for (const one of closing.splice(0).reverse()) await one()
+    await Promise.all([...children].map((child) => child.stop()))
+    await servers.close()
   }
   try {
-    const runDir = path.join(dir, 'run')
-    const libsDir = await fetchBroker(cacheDir)
-    const broker = await startBroker({ libsDir, dataDir: path.join(dir, 'kafka'), runDir, log })
-    closing.push(() => broker.stop())
-    const binary = await fetchRedisServer(cacheDir)
-    const dataDir = path.join(dir, 'redis')
-    const redis = await startRedis({ binary, dataDir, runDir, persist: false, log })
-    closing.push(() => redis.stop())
     const pinServers = async (to: readonly (number | null)[]): Promise<void> => {
       for (const { pid } of [broker, redis]) await pin(pid, to)
     }
@@ -72,8 +62,6 @@ export async function openBenchServers(
       `artifacts.dir=${path.join(dir, prefix, 'artifacts')}`,
       ...settings,
     ]
-    const children = new Set<Child>()
-    closing.push(async () => void (await Promise.all([...children].map((child) => child.stop()))))
     return {
       pin: pinServers,
       close,
