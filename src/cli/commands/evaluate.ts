@@ -8,6 +8,7 @@ export interface EvaluateOptions extends CommonOptions {
   readonly days: number
   readonly until?: string
   readonly seeds: number
+  readonly rankWith: 'memory' | 'pods'
   readonly train?: string
   readonly test?: string
   readonly epochs: number
@@ -18,7 +19,7 @@ export interface EvaluateOptions extends CommonOptions {
 export function addEvaluateCommand(program: Command): void {
   addCommonOptions(program.command('evaluate'))
     .description(
-      'what the daily loop is worth on your own events: recall by sync interval, beside baselines; without Kafka and Redis',
+      'what the daily loop is worth on your own events: recall by sync interval, beside baselines; without Kafka and Redis, unless --rank-with pods',
     )
     .addOption(
       new Option(
@@ -43,6 +44,14 @@ export function addEvaluateCommand(program: Command): void {
       'temporal: runs from different random parameters',
       wholeNumber(1, '--seeds'),
       3,
+    )
+    .addOption(
+      new Option(
+        '--rank-with <what>',
+        'temporal: memory; pods: ask full + incremental at one hour of a recall pod as well, on Kafka and Redis of its own, and fail where the two do not agree',
+      )
+        .choices(['memory', 'pods'])
+        .default('memory'),
     )
     .option('--train <file>', 'fixed-split: a line a user, its id and those of its items')
     .option('--test <file>', 'fixed-split: likewise, what is to be found')

@@ -1,5 +1,6 @@
 import { table } from '../bench/report.ts'
 import { lineChart } from '../line-chart.ts'
+import type { Agreement } from './agreement.ts'
 import type { Scores } from './figures.ts'
 
 export interface ReportRow {
@@ -26,6 +27,8 @@ export interface EvaluationReport {
   readonly cpu: string
   readonly seconds: number
   readonly rows: readonly ReportRow[]
+  /** One for each seed, with --rank-with pods. */
+  readonly pods?: readonly Agreement[]
 }
 
 /** The report as text. */

@@ -7,11 +7,13 @@ import { openFiles } from '../../runtime/replay/open-files.ts'
 import type { EvaluateOptions } from '../commands/evaluate.ts'
 import { readConfigFile } from '../options.ts'
 import { profileConfig, profileOf } from '../profile.ts'
+import { describeAgreement, disagreements, type Agreement } from './agreement.ts'
 import { askBaselines } from './baselines.ts'
 import { meanScores, scoresOf, type Scores } from './figures.ts'
+import { Pods } from './pods.ts'
 import { chartOf, describe, type EvaluationReport, type ReportRow } from './report.ts'
 import { questionsOf } from './temporal.ts'
-import { scoresOfSeed, twoTowerRows } from './two-tower.ts'
+import { scoresOfSeed, twoTowerRows, type Questions } from './two-tower.ts'
 
 /** Of the random parts of a replay: what fills pages up. */
 const replaySeed = 17
@@ -29,7 +31,7 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   }
   const config = configOf(events, options)
   const source = await openFiles(events, replaySeed)
-  const { days, until = null } = options
+  const { days, until = null, rankWith } = options
   const questions = await questionsOf(source, config, { days, until })
   const asked = [...questions.cases.keys()]
   const all = [...questions.cases.values()].flat().flatMap(({ cases }) => cases)
@@ -38,12 +40,7 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   say(
     `${source.description}: ${all.length} cases of ${from} to ${to}, ${freshCases} of fresh items`,
   )
-  const perSeed: (readonly Scores[])[] = []
-  for (let n = 0; n < options.seeds; n++) {
-    const seed = config.model.seed + n
-    say(`seed ${seed}: training ${questions.days.length} days`)
-    perSeed.push(await scoresOfSeed(questions, config, seed))
-  }
+  const { perSeed, agreements } = await askSeeds(questions, config, options, say)
   say('baselines')
   const baselines = [...askBaselines(questions)].map(([name, figures]): ReportRow => {
     return { name, syncMs: null, mean: scoresOf(figures), seeds: [] }
@@ -59,12 +56,53 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
     ...{ node: process.versions.node, cpu: os.cpus()[0]?.model ?? 'unknown' },
     seconds: (Date.now() - startedAt.getTime()) / 1_000,
     rows: [...baselines, ...twoTowers],
+    ...(rankWith === 'pods' ? { pods: agreements } : {}),
   }
   process.stdout.write(describe(report))
+  for (const agreement of agreements) {
+    process.stdout.write(`\n${describeAgreement(agreement)}`)
+  }
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`)
   }
   if (options.svg !== undefined) await writeFile(options.svg, chartOf(report))
+  const problems = agreements.flatMap(disagreements)
+  for (const problem of problems) say(`freshet: ${problem}`)
+  if (problems.length > 0) process.exitCode = 1
+}
+
+interface Asked {
+  /** Scores of each row of the table. */
+  readonly perSeed: readonly (readonly Scores[])[]
+  /** Empty without pods. */
+  readonly agreements: readonly Agreement[]
+}
+
+async function askSeeds(
+  questions: Questions,
+  config: Config,
+  { seeds, rankWith }: Pick<EvaluateOptions, 'seeds' | 'rankWith'>,
+  say: (text: string) => void,
+): Promise<Asked> {
+  const perSeed: (readonly Scores[])[] = []
+  const agreements: Agreement[] = []
+  const pods = rankWith === 'pods' ? await Pods.start(say) : null
+  try {
+    for (let n = 0; n < seeds; n++) {
+      const seed = config.model.seed + n
+      say(`seed ${seed}: training ${questions.days.length} days`)
+      if (pods === null) {
+        perSeed.push(await scoresOfSeed(questions, config, seed))
+        continue
+      }
+      const { scores, agreement } = await pods.scoresOfSeed(questions, config, seed)
+      perSeed.push(scores)
+      agreements.push(agreement)
+    }
+  } finally {
+    await pods?.close()
+  }
+  return { perSeed, agreements }
 }
 
 const nameOf = {

@@ -1,22 +1,18 @@
 import type { TensorEngine, TensorModel } from '../../model/engine.ts'
-import type { ModelSpec } from '../../model/spec.ts'
 import { openEngine } from '../../runtime/engines/index.ts'
-import { bootstrapGeneration, type Generation } from '../../runtime/generation/generation.ts'
+import {
+  bootstrapGeneration,
+  type TrainableGeneration,
+} from '../../runtime/generation/generation.ts'
 import { baseOf, learnerOptions } from '../../runtime/learner-state.ts'
 import { createLearner, type Learner } from '../../streams/learner.ts'
-import type {
-  CatalogueChange,
-  LearnerBase,
-  LearnerSetup,
-  LearnerSync,
-} from '../../streams/learner-types.ts'
-import type { Case, CasesOfWindow } from './cases.ts'
+import type { CatalogueChange, LearnerSync } from '../../streams/learner-types.ts'
+import type { CasesOfWindow } from './cases.ts'
 import type { ClickedItems } from './clicked-items.ts'
 import { countCase, newModelFigures, scoresOf, type ModelFigures, type Scores } from './figures.ts'
 import { fullUpdateOf, type Order, type TrainingConfig } from './full-update-of.ts'
 import { dayMs, type JoinedDay, type JoinedWindow } from './joined-days.ts'
-import { ranksIn } from './rank.ts'
-import { ServingView } from './serving-view.ts'
+import { MemoryServing, type Lineage, type Serving } from './serving.ts'
 
 /** Which halves of the daily loop serving gets. */
 export interface TwoTowerRow {
@@ -37,6 +33,17 @@ export const twoTowerRows: readonly TwoTowerRow[] = [
   { kind: 'both', syncMs: hourMs / 4 },
 ]
 
+/** Another serving that is asked, and fed, as the row `besideRow` of the table is. */
+export interface Beside {
+  readonly serving: Serving
+  /** Ends the evaluation with its reason. */
+  readonly signal: AbortSignal
+}
+
+export const besideRow = twoTowerRows.findIndex(
+  (row) => row.kind === 'both' && row.syncMs === hourMs,
+)
+
 /** What is asked: cases by day, of the days that are asked about. */
 export interface Questions {
   readonly days: readonly JoinedDay[]
@@ -47,29 +54,37 @@ export interface Questions {
 /**
  * Drives full updates and the learner day by day on the clock of the events, and asks each row of the table for each case. A day's learner starts from the
  * generation of the day before, so it is needed on days alone that are asked about; the learner without full updates learns every day.
+ * @returns figures of each row, and last those of what is asked beside them
  */
 export async function askTwoTowers(
   { days, items, cases }: Questions,
   config: TrainingConfig,
   order: Order = 'shuffled',
+  beside: Beside | null = null,
 ): Promise<readonly ModelFigures[]> {
   const { seed, engine, ...model } = config.model
   const lineages = new Lineages(openEngine(engine), config)
-  const contenders = twoTowerRows.map((row) => new Contender(row, model, items))
+  const contenders = twoTowerRows.map(
+    (row) => new Contender(row, new MemoryServing(model, items), items),
+  )
+  if (beside !== null) {
+    contenders.push(new Contender(twoTowerRows[besideRow]!, beside.serving, items))
+  }
   const of = (...kinds: TwoTowerRow['kind'][]) =>
     contenders.filter(({ row }) => kinds.includes(row.kind))
   try {
     let generation = bootstrapGeneration('bootstrap', model, seed, 0)
     const incremental = await lineages.open(generation, [])
-    for (const one of of('incremental')) one.load(incremental)
+    for (const one of of('incremental')) await one.load(incremental)
     let before: JoinedDay | null = null
     for (const day of days) {
+      beside?.signal.throwIfAborted()
       const asked = cases.get(day.day)
       const live =
         asked === undefined ? null : await lineages.open(generation, before?.catalogue ?? [])
       if (live !== null) {
-        for (const one of of('full', 'both')) one.load(live)
-        for (const one of of('frozen')) if (one.isEmpty) one.load(live)
+        for (const one of of('full', 'both')) await one.load(live)
+        for (const one of of('frozen')) if (one.isEmpty) await one.load(live)
       }
       for (const [i, window] of day.windows.entries()) {
         for (const one of contenders) if (asked !== undefined) await one.ask(asked[i]!)
@@ -94,19 +109,10 @@ export async function scoresOfSeed(
   config: TrainingConfig,
   seed: number,
   order?: Order,
+  beside?: Beside,
 ): Promise<readonly Scores[]> {
   const model = { ...config.model, seed }
-  return (await askTwoTowers(questions, { ...config, model }, order)).map(scoresOf)
-}
-
-/** A generation that is learnt on, as serving gets it first. */
-interface Lineage {
-  readonly learner: Learner
-  readonly setup: LearnerSetup
-  readonly base: LearnerBase
-  readonly first: LearnerSync
-  /** Event time that it has come to. */
-  readonly atMs: number
+  return (await askTwoTowers(questions, { ...config, model }, order, beside)).map(scoresOf)
 }
 
 class Lineages {
@@ -119,7 +125,10 @@ class Lineages {
     this.#config = config
   }
 
-  async open(generation: Generation, catalogue: readonly CatalogueChange[]): Promise<Lineage> {
+  async open(
+    generation: TrainableGeneration,
+    catalogue: readonly CatalogueChange[],
+  ): Promise<Lineage> {
     const { model, dense } = generation
     const engine = await this.#engine.open(model, dense)
     this.#open.push(engine)
@@ -131,7 +140,8 @@ class Lineages {
     // Of a topic of its own, as the windows have their own offsets.
     const cut = { topic: 'catalogue', partition: 0, from: 0, to: catalogue.length }
     await learner.applyCatalogue(cut, catalogue)
-    return { learner, setup, base, first: await learner.sync(), atMs: base.eventTimeMs }
+    const first = await learner.sync()
+    return { generation, learner, setup, base, first, atMs: base.eventTimeMs }
   }
 
   async close(): Promise<void> {
@@ -156,14 +166,14 @@ export async function learn(learner: Learner, window: JoinedWindow): Promise<Tim
 class Contender {
   readonly row: TwoTowerRow
   readonly figures = newModelFigures()
-  readonly #view: ServingView
+  readonly #serving: Serving
   readonly #items: ClickedItems
   #waiting: TimedSync[] = []
   #syncedMs = -1
 
-  constructor(row: TwoTowerRow, model: ModelSpec, items: ClickedItems) {
+  constructor(row: TwoTowerRow, serving: Serving, items: ClickedItems) {
     this.row = row
-    this.#view = new ServingView(model, items)
+    this.#serving = serving
     this.#items = items
   }
 
@@ -171,11 +181,10 @@ class Contender {
     return this.#syncedMs < 0
   }
 
-  load({ base, setup, first, atMs }: Lineage): void {
-    this.#view.load(base, setup)
-    this.#view.apply(first)
+  async load(lineage: Lineage): Promise<void> {
+    await this.#serving.load(lineage)
     this.#waiting = []
-    this.#syncedMs = atMs
+    this.#syncedMs = lineage.atMs
   }
 
   push(sync: TimedSync): void {
@@ -184,16 +193,16 @@ class Contender {
 
   async ask({ window, cases }: CasesOfWindow): Promise<void> {
     const { syncMs } = this.row
-    if (syncMs < Infinity) this.#syncTo(Math.floor(window.startMs / syncMs) * syncMs)
+    if (syncMs < Infinity) await this.#syncTo(Math.floor(window.startMs / syncMs) * syncMs)
     if (cases.length === 0) return
-    const ranks = await ranksIn(this.#view, cases, this.#items.countBefore(this.#syncedMs))
-    cases.forEach((one: Case, i) => countCase(this.figures, ranks[i]!, one.isFresh))
+    const ranks = await this.#serving.ranks(cases, this.#items.countBefore(this.#syncedMs))
+    cases.forEach((one, i) => countCase(this.figures, ranks[i]!, one.isFresh))
   }
 
-  #syncTo(atMs: number): void {
+  async #syncTo(atMs: number): Promise<void> {
     this.#syncedMs = atMs
     const due = this.#waiting.filter((each) => each.atMs <= atMs)
-    for (const { sync } of due) this.#view.apply(sync)
+    for (const { sync } of due) await this.#serving.apply(sync)
     this.#waiting = this.#waiting.slice(due.length)
   }
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,24 +12,19 @@ import type { EvaluationReport } from '../../../src/cli/evaluate/report.ts'
 import { questionsOf } from '../../../src/cli/evaluate/temporal.ts'
 import { askTwoTowers, twoTowerRows, type Questions } from '../../../src/cli/evaluate/two-tower.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { noFeatures, type Click, type Impression } from '../../../src/records/types.ts'
+import type { Click } from '../../../src/records/types.ts'
 import type { SourceEvent } from '../../../src/streams/source-event.ts'
-import { seededRandom } from '../../support/seeded-random.ts'
+import {
+  sourceOf,
+  startMs,
+  worldOf,
+  worldSettings,
+  writeWorld,
+} from '../../support/evaluation-world.ts'
 
 const dayMs = 86_400_000
 const hourMs = 3_600_000
-const startMs = Date.UTC(2026, 0, 1)
-const [users, items, days] = [30, 60, 6]
-const config = loadConfig({
-  texts: [],
-  environment: {},
-  settings: [
-    ...['model.dim=8', 'model.outputDim=6', 'model.item.hidden=[8,6]', 'model.user.hidden=8'],
-    ...['learner.negatives=16'],
-    // Without a catalogue a click is all that is known of an item.
-    'learner.admitAfterItems=1',
-  ],
-})
+const config = loadConfig({ texts: [], environment: {}, settings: worldSettings })
 
 test('a click that its user has made before is no case, and only whole days are asked about', async () => {
   const { cases, days: read } = await questions()
@@ -127,16 +122,7 @@ const dir = await mkdtemp(path.join(tmpdir(), 'freshet-evaluate-'))
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 test('the command prints a table, and writes figures and a chart', async () => {
-  const lines = (kind: string) =>
-    worldOf(3)
-      .filter((event) => event.kind === kind)
-      .map((event) => JSON.stringify(asJson(event)))
-  for (const [kind, name] of [
-    ['impression', 'impressions'],
-    ['click', 'clicks'],
-  ] as const) {
-    await writeFile(path.join(dir, `${name}.jsonl`), `${lines(kind).join('\n')}\n`)
-  }
+  await writeWorld(dir, 3)
   const [json, svg] = [path.join(dir, 'report.json'), path.join(dir, 'chart.svg')]
   const bin = fileURLToPath(new URL('../../../bin/freshet.js', import.meta.url))
   const args = ['evaluate', '--events', dir, '--days', '2', '--seeds', '1', '--json', json]
@@ -162,48 +148,6 @@ function allOf(cases: Questions['cases']): readonly Case[] {
   return [...cases.values()].flat().flatMap((one) => one.cases)
 }
 
-function sourceOf(events: readonly SourceEvent[]) {
-  const about = { identity: 'test', description: 'test', shareDone: () => null }
-  return { ...about, events: () => events }
-}
-
 function clicksOf(events: readonly SourceEvent[]): Click[] {
   return events.filter((event): event is Click => event.kind === 'click')
-}
-
-/** Users of three tastes; an item in six is new each day, and nobody knows it before its first click. */
-function worldOf(seed: number): SourceEvent[] {
-  const random = seededRandom(seed)
-  const events: SourceEvent[] = []
-  for (let day = 0; day < days; day++) {
-    for (let n = 0; n < 200; n++) {
-      const user = random.between(0, users - 1)
-      const highest = Math.min(items, 30 + 5 * day) - 1
-      const item = Math.min(highest, random.between(0, Math.floor(highest / 3)) * 3 + (user % 3))
-      const eventTimeMs = startMs + day * dayMs + Math.floor((n * dayMs) / 200)
-      const requestId = `r${day}-${n}`
-      // At noon something new is on everybody's lips for an hour.
-      const itemId = n >= 100 && n < 108 ? `news${day}` : `item${item}`
-      const userId = `user${user}`
-      const page: Impression = {
-        ...{ kind: 'impression', requestId, userId, eventTimeMs, scenario: 'home' },
-        ...{ items: [itemId], eliminated: [], features: noFeatures },
-      }
-      const click: Click = {
-        ...{ kind: 'click', requestId, userId, itemId, eventTimeMs: eventTimeMs + 1_000 },
-        ...{ action: 'click', weight: 1 },
-      }
-      events.push(page, click)
-    }
-  }
-  return events
-}
-
-function asJson(event: SourceEvent) {
-  if (event.kind === 'item') return event
-  const { requestId: request_id, userId: user_id, eventTimeMs } = event
-  const common = { request_id, user_id, event_time: new Date(eventTimeMs).toISOString() }
-  return event.kind === 'impression'
-    ? { ...common, scenario: event.scenario, items: event.items, eliminated: [] }
-    : { ...common, item_id: event.itemId, action: event.action, weight: event.weight }
 }
