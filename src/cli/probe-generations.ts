@@ -9,7 +9,7 @@ import { Wakeup } from '../runtime/wakeup.ts'
 
 /** One generation as the store and the overrides topic have it. */
 export interface ProbeGeneration {
-  /** [d] vector of a user without a row */
+  /** [o] vector of a user without a row */
   readonly defaultUser: Float32Array
   /** [o] vector of a user with this row */
   userOf(row: Float32Array): Promise<Float32Array>
