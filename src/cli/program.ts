@@ -4,6 +4,7 @@ import { nearest } from '../config/load.ts'
 import { addAuditCommand } from './commands/audit.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
+import { addDemoCommand } from './commands/demo.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
 import { addExplainCommand } from './commands/explain.ts'
 import { addFullUpdateCommand } from './commands/full-update.ts'
@@ -47,6 +48,7 @@ export function buildProgram(): Command {
     .exitOverride()
     .configureHelp({ helpWidth: 100 })
   addStartCommand(program)
+  addDemoCommand(program)
   addRecallCommand(program)
   addExplainCommand(program)
   addStatusCommand(program)

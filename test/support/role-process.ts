@@ -131,16 +131,20 @@ export interface CommandResult {
   readonly stderr: string
 }
 
-/** Runs `freshet <arguments>` to its end, at most a minute. */
+/** Runs `freshet <arguments>` to its end. @param options `timeoutMs`: a minute by default */
 export async function runCommand(
   args: readonly string[],
-  options: { readonly dir: string; readonly env?: Readonly<Record<string, string>> },
+  options: {
+    readonly dir: string
+    readonly env?: Readonly<Record<string, string>>
+    readonly timeoutMs?: number
+  },
 ): Promise<CommandResult> {
   const child = spawn(process.execPath, [mainFile, ...args], {
     cwd: options.dir,
     env: { ...cleanEnvironment(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: options.timeoutMs ?? 60_000,
     killSignal: 'SIGKILL',
   })
   let stdout = ''

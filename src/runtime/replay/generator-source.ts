@@ -16,8 +16,7 @@ export interface GeneratorSourceOptions {
 
 const defaultSpanMs = 3_600_000
 const dayMs = 86_400_000
-/** A Monday. */
-const firstDayMs = Date.UTC(2026, 0, 5)
+const mondayMs = Date.UTC(2026, 0, 5)
 
 /**
  * The generator as a source. A live one skips the time that nobody ran it: its users were there, but nobody was watching.
@@ -59,7 +58,11 @@ export function openGenerator(options: GeneratorSourceOptions): ReplaySource {
  * Whole UTC days of the generated world, always the same ones, and the clicks that the last pages still get on the day after. A
  * restart makes the events again and passes over those that were sent.
  */
-export function openGeneratedDays(generator: Generator, days: number): ReplaySource {
+export function openGeneratedDays(
+  generator: Generator,
+  days: number,
+  firstDayMs = mondayMs,
+): ReplaySource {
   const { world } = generator
   const endMs = firstDayMs + days * dayMs
   let reachedMs = firstDayMs
