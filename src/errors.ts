@@ -49,11 +49,14 @@ export type ErrorCode = keyof typeof dispositions
 /** The one error class. The message names the thing that is wrong and, where there is one, the remedy. */
 export class FreshetError extends Error {
   readonly code: ErrorCode
+  /** Of a record: the field that is wrong, e.g. `items[2]`. */
+  readonly field: string | undefined
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown; field?: string }) {
     super(message, options)
     this.name = 'FreshetError'
     this.code = code
+    this.field = options?.field
   }
 
   get disposition(): Disposition {

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { configReference } from '../config/reference.ts'
+import { configSchema } from '../config/schema.ts'
 import { createMetrics } from '../metrics/metrics.ts'
+import { openApiDocument } from '../runtime/gateway/openapi.ts'
 import { generationManifestJsonSchema } from '../runtime/generation/manifest.ts'
 
 /** Pages of docs/ that are generated, by file name. `npm run docs` writes them; a test holds them to the code. */
@@ -8,9 +10,14 @@ export async function referencePages(program: Command): Promise<Readonly<Record<
   return {
     'reference/config.md': configReference(),
     'reference/cli.md': cliReference(program),
-    'reference/generation-manifest.schema.json': `${JSON.stringify(generationManifestJsonSchema(), null, 2)}\n`,
+    'reference/generation-manifest.schema.json': jsonPage(generationManifestJsonSchema()),
+    'reference/openapi.json': jsonPage(openApiDocument(configSchema.parse({}).gateway)),
     'metrics.md': await metricsReference(),
   }
+}
+
+function jsonPage(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
 }
 
 function cliReference(program: Command): string {

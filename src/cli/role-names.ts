@@ -1,3 +1,5 @@
+import type { Config } from '../config/schema.ts'
+
 /** Apart from the roles themselves, so that a command that only names them does not load what they run on. */
 export const roleNames = [
   'compactor',
@@ -8,4 +10,11 @@ export const roleNames = [
   'learner',
   'pod',
 ] as const
-export type RoleName = (typeof roleNames)[number]
+/** Roles that `freshet all` and `npm start` run only where the configuration says so. */
+export const optionalRoleNames = ['gateway'] as const
+export type RoleName = (typeof roleNames)[number] | (typeof optionalRoleNames)[number]
+
+/** What `freshet all` and `npm start` run. */
+export function rolesOf({ gateway }: Pick<Config, 'gateway'>): readonly RoleName[] {
+  return gateway.enabled ? [...roleNames, 'gateway'] : roleNames
+}

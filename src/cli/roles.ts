@@ -6,14 +6,17 @@ import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import { watchControl } from '../runtime/control.ts'
 import { runCompactor } from '../runtime/compactor.ts'
 import { runController } from '../runtime/controller.ts'
+import { runGateway } from '../runtime/gateway/gateway.ts'
 import { runIndexer } from '../runtime/indexer.ts'
 import { runIngest } from '../runtime/ingest.ts'
 import { runJoiner } from '../runtime/joiner.ts'
 import { runLearner } from '../runtime/learner.ts'
 import { runRecall } from '../runtime/recall.ts'
+import { RecallClient } from '../runtime/recall-client.ts'
 import { openOnlineStore } from '../runtime/redis/online-store.ts'
 import type { Config } from '../config/schema.ts'
 import { createLogger } from '../runtime/logger.ts'
+import { recallClientOptions } from './commands/recall.ts'
 import { openContext, type RoleContext } from './role-context.ts'
 import type { RoleName } from './role-names.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -24,6 +27,7 @@ type Role = (context: RoleContext) => Promise<void>
 const roles: Readonly<Record<RoleName, Role>> = {
   compactor,
   controller,
+  gateway,
   indexer,
   ingest,
   joiner,
@@ -116,6 +120,16 @@ async function pod(context: RoleContext): Promise<void> {
   }
 }
 
+async function gateway(context: RoleContext): Promise<void> {
+  const { config, kafka, topics, metrics, log, clock, signal, health } = context
+  await runGateway({
+    ...{ config, kafka, topics, metrics, log, clock, signal },
+    connectRecall: (options) =>
+      RecallClient.connect({ ...recallClientOptions(config), ...options }),
+    onReadiness: (isReady, detail) => health.set('gateway', isReady, detail),
+  })
+}
+
 /** These roles as a process of their own, until Ctrl-C or SIGTERM. */
 export async function runUntilStopped(config: Config, names: readonly RoleName[]): Promise<void> {
   const log = createLogger({
@@ -157,6 +171,7 @@ export async function runRoles(context: RoleContext, names: readonly RoleName[])
 const saysWhenReady: ReadonlySet<RoleName> = new Set([
   'compactor',
   'controller',
+  'gateway',
   'indexer',
   'learner',
   'pod',

@@ -1,5 +1,5 @@
 import type { RoleContext } from './role-context.ts'
-import { roleNames, type RoleName } from './role-names.ts'
+import { rolesOf, type RoleName } from './role-names.ts'
 import { runRoles } from './roles.ts'
 
 interface Started {
@@ -15,7 +15,8 @@ export class StartedRoles {
 
   /** @param onFailure is to end the others, by the signal of the context */
   constructor(context: RoleContext, onFailure: () => void) {
-    this.#started = new Map(roleNames.map((name) => [name, startOne(name, context, onFailure)]))
+    const names = rolesOf(context.config)
+    this.#started = new Map(names.map((name) => [name, startOne(name, context, onFailure)]))
     this.ended = allEnded([...this.#started.values()])
   }
 

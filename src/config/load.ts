@@ -30,6 +30,8 @@ export const environmentVariables: Readonly<Record<string, string>> = {
   FRESHET_REDIS_PASSWORD: 'redis.password',
   FRESHET_METRICS_HOST: 'metrics.host',
   FRESHET_METRICS_PORT: 'metrics.port',
+  FRESHET_GATEWAY_HOST: 'gateway.host',
+  FRESHET_GATEWAY_PORT: 'gateway.port',
   FRESHET_STATE_DIR: 'stateDir',
   FRESHET_ARTIFACTS_DIR: 'artifacts.dir',
 }
@@ -150,9 +152,9 @@ function parseScalar(value: string): unknown {
   return document.errors.length > 0 ? value : (document.toJS() as unknown)
 }
 
-/** A password that looks like a number stays a string; only the port is a number. */
+/** A password that looks like a number stays a string; only a port is a number. */
 function scalar(path: string, value: string): unknown {
-  return path === 'metrics.port' ? parseScalar(value) : value
+  return path.endsWith('.port') ? parseScalar(value) : value
 }
 
 function explain(issue: z.core.$ZodIssue, places: ReadonlyMap<string, string>): string[] {

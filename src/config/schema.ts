@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { archive, compactor, full, generations, index } from './schema-daily.ts'
+import { gateway, isLoopback } from './schema-gateway.ts'
 import { model } from './schema-model.ts'
 import { loss, milliseconds, name, positive } from './schema-parts.ts'
 
@@ -232,6 +233,7 @@ export const configSchema = z
     full: full.prefault({}),
     index: index.prefault({}),
     generations: generations.prefault({}),
+    gateway: gateway.prefault({}),
     metrics: z
       .strictObject({
         enabled: z.boolean().default(true),
@@ -251,6 +253,15 @@ export const configSchema = z
     path: ['ingest', 'alignMs'],
     message: 'must be at most joiner.graceMs, or a replay would make clicks late',
   })
+  .refine(
+    ({ gateway: { host, tokenFile, allowWithoutToken } }) =>
+      isLoopback(host) || tokenFile !== null || allowWithoutToken,
+    {
+      path: ['gateway', 'host'],
+      message:
+        'others than this machine could ask and send events without a token: name a file of tokens in gateway.tokenFile, or set gateway.allowWithoutToken if something in front checks who may',
+    },
+  )
 
 export type Config = z.infer<typeof configSchema>
 export type SourceConfig = z.infer<typeof source>

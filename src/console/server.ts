@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { FreshetError } from '../errors.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Health } from '../runtime/health.ts'
+import { listenError } from '../runtime/listen-error.ts'
 
 export interface OperatorServer {
   readonly url: string
@@ -65,13 +65,7 @@ function send(response: ServerResponse, status: number, type: string, body: stri
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const isTaken = error.code === 'EADDRINUSE'
-      const message = isTaken
-        ? `metrics.port ${port} on ${host} is taken by another process; choose another, or 0 for any free one: --set metrics.port=0`
-        : `cannot listen on ${host}:${port} (metrics.host, metrics.port): ${error.message}`
-      reject(new FreshetError(isTaken ? 'PORT_TAKEN' : 'CONFIG_INVALID', message, { cause: error }))
-    })
+    server.once('error', (error) => reject(listenError('metrics', { host, port }, error)))
     server.listen(port, host, resolve)
   })
 }

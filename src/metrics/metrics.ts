@@ -31,6 +31,7 @@ export function createMetrics(registry = new Registry()) {
     ...learning(define),
     ...daily(define),
     ...serving(define),
+    ...gateway(define),
   }
 }
 
@@ -43,8 +44,12 @@ function definers(registry: Registry) {
       new Counter<L>({ name: `freshet_${name}_total`, help, labelNames, registers }),
     gauge: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
       new Gauge<L>({ name: `freshet_${name}`, help, labelNames, registers }),
-    histogram: (name: string, help: string, buckets: number[]) =>
-      new Histogram({ name: `freshet_${name}`, help, buckets, registers }),
+    histogram: <L extends string>(
+      name: string,
+      help: string,
+      buckets: number[],
+      labelNames: readonly L[] = [],
+    ) => new Histogram<L>({ name: `freshet_${name}`, help, buckets, labelNames, registers }),
     delay: <L extends string>(name: string, help: string, label: L) =>
       new QuantileHistogram<L>(
         {
@@ -244,6 +249,27 @@ function serving({ counter, gauge, histogram }: Definers) {
       'exact_checks',
       'Replies to be held against an exact search, by outcome (compared; empty: nothing to find; overtaken: the generation changed meanwhile; skipped: one was under way; failed).',
       ['outcome'],
+    ),
+  }
+}
+
+function gateway({ counter, histogram }: Definers) {
+  return {
+    gatewayRequests: counter(
+      'gateway_requests',
+      'HTTP requests by route (other: no route) and status (aborted: the caller was gone before the reply).',
+      ['route', 'status'],
+    ),
+    gatewayLatency: histogram(
+      'gateway_request_seconds',
+      'From the headers of an HTTP request to the end of its reply.',
+      latencyBuckets,
+      ['route'],
+    ),
+    gatewayEvents: counter(
+      'gateway_events',
+      'Events that came by HTTP and that Kafka has acknowledged, by kind.',
+      ['kind'],
     ),
   }
 }

@@ -78,9 +78,9 @@ export function weightOf(value: unknown, field: string, names?: FieldNames): num
 
 const perMs = { us: 1_000, ns: 1_000_000 } as const
 /** Without a zone the time would depend on where freshet runs. */
-const isoFormat = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/
+export const isoFormat = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/
 /** The last moment that a JavaScript Date can hold. */
-const timeMsMax = 8.64e15
+export const timeMsMax = 8.64e15
 
 /** Milliseconds since 1970; finer units are cut down to them. */
 export function eventTimeOf(
@@ -121,7 +121,8 @@ export function invalid(
 ): FreshetError {
   const path = names?.get(field) ?? names?.get(field.replace(/[.[].*$/, ''))
   const where = path === undefined || path === field ? field : `${field} (from ${path})`
-  return new FreshetError('RECORD_INVALID', `${where}: found ${found}, expected ${expected}`)
+  const message = `${where}: found ${found}, expected ${expected}`
+  return new FreshetError('RECORD_INVALID', message, { field })
 }
 
 const shownMax = 40

@@ -12,6 +12,7 @@ import type { Batch, KafkaClient, Logger, Producer, Tail, TopicPartition } from 
 import { requestOf, resultOf } from './recall-client-values.ts'
 import type { RecallQuery, RecallResult } from './recall-client-values.ts'
 import { Slots } from './recall-client-slots.ts'
+import { withTimeout } from './with-timeout.ts'
 
 export { FreshetError } from '../errors.ts'
 export type { ErrorCode } from '../errors.ts'
@@ -47,6 +48,8 @@ export interface RecallClientOptions {
   readonly timeoutMs?: number
   /** How long `connect` tries. Default 10,000. */
   readonly connectTimeoutMs?: number
+  /** Replies can no longer be read: every later recall ends with TIMEOUT. */
+  readonly onFailure?: (error: FreshetError) => void
 }
 
 interface Waiting {
@@ -128,6 +131,7 @@ export class RecallClient {
       from: new Map([[partitionKey(replies), high]]),
       maxWaitMs: 50,
       onBatch: (batch) => client.#onReplies(batch),
+      ...(options.onFailure === undefined ? {} : { onFailure: options.onFailure }),
     })
     return client
   }
@@ -261,21 +265,4 @@ function kafkaConfig({ brokers, topicPrefix, ssl = false, sasl }: RecallClientOp
   if (parsed.success) return parsed.data.kafka
   const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   throw new FreshetError('CONFIG_INVALID', `RecallClient: ${problems.join('; ')}`)
-}
-
-async function withTimeout<T>(
-  work: Promise<T>,
-  timeoutMs: number,
-  errorOf: () => FreshetError,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(errorOf()), timeoutMs)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    work.catch(() => undefined)
-  }
 }

@@ -37,7 +37,7 @@ export function compileMapping(options: MappingOptions): Mapping {
   return (record) => {
     const value = checkedValue(record, options)
     const format = options.format === 'auto' ? formatOf(record) : options.format
-    const event = read(format === 'json' ? parseJson(value) : recordOf(decodeAvro(value)))
+    const event = read(recordOf(format === 'json' ? parseJson(value) : decodeAvro(value)))
     if (event.eventTimeMs > record.timestampMs + options.futureSkewMs) throw inFuture(event, record)
     return event
   }
@@ -69,15 +69,14 @@ function formatOf({ headers }: SourceRecord): 'json' | 'avro' {
   }
 }
 
-function parseJson(value: Buffer): Unchecked {
+/** @throws FreshetError RECORD_UNDECODABLE */
+export function parseJson(value: Buffer): unknown {
   if (!isUtf8(value)) throw new FreshetError('RECORD_UNDECODABLE', 'JSON: the bytes are not UTF-8')
-  let parsed: unknown
   try {
-    parsed = JSON.parse(value.toString())
+    return JSON.parse(value.toString())
   } catch (cause) {
     throw new FreshetError('RECORD_UNDECODABLE', `JSON: ${messageOf(cause)}`, { cause })
   }
-  return recordOf(parsed)
 }
 
 function recordOf(value: unknown): Unchecked {
@@ -107,5 +106,5 @@ function inFuture(event: Impression | Click, record: SourceRecord): FreshetError
   const eventTime = new Date(event.eventTimeMs).toISOString()
   const arrival = new Date(record.timestampMs).toISOString()
   const message = `event_time: ${eventTime} is later than its record, ${arrival}, by more than ingest.futureSkewMs`
-  return new FreshetError('EVENT_TIME_IN_FUTURE', message)
+  return new FreshetError('EVENT_TIME_IN_FUTURE', message, { field: 'event_time' })
 }

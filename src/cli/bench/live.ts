@@ -49,7 +49,7 @@ export interface LiveFigures {
   /** From the arrival of a click until a pod can serve it: the user's row, the item's vector. */
   readonly visible: Readonly<Record<'user' | 'item', Delay>>
   /** null where the system does not say. */
-  readonly roles: Readonly<Record<RoleName, RoleUsage | null>>
+  readonly roles: Readonly<Record<(typeof roleNames)[number], RoleUsage | null>>
 }
 
 const prefix = 'bench-live'
