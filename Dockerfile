@@ -23,7 +23,7 @@ COPY bin bin
 COPY config config
 COPY scripts scripts
 USER node
-EXPOSE 9464
+EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.FRESHET_METRICS_PORT || 9464}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "bin/freshet.js"]

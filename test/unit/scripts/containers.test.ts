@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { roleNames } from '../../../src/cli/role-names.ts'
+import { optionalRoleNames, roleNames } from '../../../src/cli/role-names.ts'
 import { environmentVariables } from '../../../src/config/load.ts'
 
 interface Service {
@@ -21,8 +21,9 @@ const services = Object.values(compose.services)
 
 test('compose has one service per role', () => {
   const commands = services.flatMap((service) => service.command ?? [])
-  const started = commands.filter((word) => (roleNames as readonly string[]).includes(word))
-  expect(started.toSorted()).toEqual([...roleNames].toSorted())
+  const roles: readonly string[] = [...roleNames, ...optionalRoleNames]
+  const started = commands.filter((word) => roles.includes(word))
+  expect(started.toSorted()).toEqual(roles.toSorted())
 })
 
 test('every FRESHET_ variable of the containers is one that the configuration reads', () => {
