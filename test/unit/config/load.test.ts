@@ -123,3 +123,18 @@ test('config/default.yaml says the defaults, and the other files are valid', () 
   expect(load({ texts: [read('generator.yaml')] }).model.item.features).not.toEqual([])
   expect(load({ texts: [read('movietweetings.yaml')] }).model.item.features).not.toEqual([])
 })
+
+test('a gateway that others reach needs tokens, or somebody who answers for it', () => {
+  const problem =
+    /^--set gateway.host: gateway.host: .*gateway.tokenFile.*gateway.allowWithoutToken/
+  for (const host of ['0.0.0.0', '::', '10.1.2.3', 'example.org', '127.0.0.1.example.org']) {
+    const settings = [`gateway.host="${host}"`]
+    expect(problemsOf(() => load({ settings }))[0], host).toMatch(problem)
+    for (const remedy of ['gateway.tokenFile=tokens', 'gateway.allowWithoutToken=true']) {
+      expect(load({ settings: [...settings, remedy] }).gateway.host).toBe(host)
+    }
+  }
+  for (const host of ['127.0.0.1', '127.0.1.1', '::1', 'localhost']) {
+    expect(load({ settings: [`gateway.host="${host}"`] }).gateway.host).toBe(host)
+  }
+})
