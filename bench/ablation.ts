@@ -1,6 +1,6 @@
 /**
  * What is each choice of the model worth? Method: the temporal protocol of `freshet evaluate` for one change at a time, `--seeds` seeds each, on the days before `--until`.
- * `node bench/run.js ablation --events PATH --until DAY` prints one line a cell, as Markdown; `--cells a,b` some of them. docs/evaluate.md has what came out.
+ * `node bench/run.js ablation --events PATH --until DAY` prints one line a cell, as Markdown; `--cells a,b` some of them. docs/quality.md has what came out.
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
