@@ -5,6 +5,7 @@ import { addAuditCommand } from './commands/audit.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
+import { addDoctorCommand } from './commands/doctor.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
 import { addExplainCommand } from './commands/explain.ts'
 import { addFullUpdateCommand } from './commands/full-update.ts'
@@ -17,6 +18,7 @@ import { addResetCommand } from './commands/reset.ts'
 import { addRoleCommands } from './commands/roles.ts'
 import { addStartCommand } from './commands/start.ts'
 import { addStatusCommand } from './commands/status.ts'
+import { addTopicsCommand } from './commands/topics.ts'
 import { addWatchCommand } from './commands/watch.ts'
 import { addBenchCommand } from './commands/bench.ts'
 
@@ -52,6 +54,8 @@ export function buildProgram(): Command {
   addRecallCommand(program)
   addExplainCommand(program)
   addStatusCommand(program)
+  addDoctorCommand(program)
+  addTopicsCommand(program)
   addWatchCommand(program)
   addOperateCommands(program)
   addGenerationsCommand(program)

@@ -47,6 +47,15 @@ function maskSecret(value: string): string {
   return value.replace(/(:\/\/[^:@/,]*):[^@/,]*@/g, '$1:********@')
 }
 
+/** `a.b.c=value`, as --set takes it, to be shown: the value is masked where it is a secret. */
+export function maskSetting(setting: string): string {
+  const [path = '', value = ''] = setting.split(/=(.*)/s)
+  const tree = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value)
+  let masked = mask(tree, jsonSchema())
+  for (const key of path.split('.')) masked = (masked as Record<string, unknown>)[key]
+  return `${path}=${String(masked)}`
+}
+
 /** docs/reference/config.md, generated from the schema. */
 export function configReference(): string {
   const rows: string[] = []

@@ -42,12 +42,8 @@ export async function compileSources(
   topics: IngestTopics,
   partitions: number,
 ): Promise<ReadonlyMap<string, Mapper>> {
-  const own: Config['sources'] = {
-    impressions: { topic: topics.impressions, record: 'impression', format: 'auto', fields: {} },
-    clicks: { topic: topics.clicks, record: 'click', format: 'auto', fields: {} },
-  }
   const mappers = new Map<string, Mapper>()
-  for (const [name, source] of Object.entries({ ...own, ...sources })) {
+  for (const [name, source] of Object.entries(allSources(sources, topics))) {
     if (mappers.has(source.topic)) {
       throw new FreshetError(
         'CONFIG_INVALID',
@@ -60,6 +56,18 @@ export async function compileSources(
     )
   }
   return mappers
+}
+
+/** freshet's own two and those of the configuration, by name. */
+export function allSources(
+  sources: Config['sources'],
+  topics: Pick<IngestTopics, 'impressions' | 'clicks'>,
+): Config['sources'] {
+  return {
+    impressions: { topic: topics.impressions, record: 'impression', format: 'auto', fields: {} },
+    clicks: { topic: topics.clicks, record: 'click', format: 'auto', fields: {} },
+    ...sources,
+  }
 }
 
 export async function compileSource(

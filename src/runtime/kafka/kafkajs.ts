@@ -106,6 +106,16 @@ export interface Broker {
     timeout: number
   }): Promise<unknown>
   deleteTopics(request: { topics: readonly string[]; timeout: number }): Promise<unknown>
+  createPartitions(request: {
+    topicPartitions: readonly { topic: string; count: number }[]
+    timeout: number
+  }): Promise<unknown>
+  describeConfigs(request: { resources: readonly { type: 2 | 4; name: string }[] }): Promise<{
+    resources: readonly {
+      resourceName: string
+      configEntries: readonly { configName: string; configValue: string | null }[]
+    }[]
+  }>
   initProducerId(request: {
     transactionalId: string | undefined
     transactionTimeout: number
@@ -129,6 +139,13 @@ export interface PartitionMetadata {
 
 export interface KafkajsCluster {
   readonly targetTopics: Set<string>
+  readonly brokerPool: {
+    /** By API key, of the broker that was asked first. */
+    readonly versions: Readonly<
+      Record<number, { readonly minVersion: number; readonly maxVersion: number }>
+    > | null
+    findConnectedBroker(): Promise<Broker>
+  }
   connect(): Promise<void>
   refreshMetadata(): Promise<void>
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>

@@ -57,3 +57,56 @@ export function topicDefinitions(config: Config): TopicDefinition[] {
     define(names.deadLetters, 1, { 'retention.ms': forever }, 9 * mebibyte),
   ]
 }
+
+/** A setting of a topic, and how the one that is found may differ. */
+export interface SettingNeed {
+  readonly name: string
+  readonly value: string
+  readonly compare: 'equal' | 'at-least' | 'at-most'
+}
+
+export interface TopicNeeds extends TopicDefinition {
+  readonly needs: readonly SettingNeed[]
+}
+
+const equalSettings = new Set(['cleanup.policy', 'message.timestamp.type'])
+
+/** What a topic must be so that freshet works on it, whoever has made it: more than its definition, and less exact. */
+export function topicNeeds(config: Config): TopicNeeds[] {
+  const kept = keptAtLeastMs(config)
+  return topicDefinitions(config).map((definition) => {
+    const keptMs = kept.get(definition.topic)
+    const settings = {
+      'cleanup.policy': 'delete',
+      ...(keptMs === undefined ? {} : { 'retention.ms': String(keptMs) }),
+      ...definition.config,
+    }
+    const needs = Object.entries(settings).map(([name, value]): SettingNeed => {
+      if (equalSettings.has(name)) return { name, value, compare: 'equal' }
+      return { name, value, compare: name === 'segment.bytes' ? 'at-most' : 'at-least' }
+    })
+    return { ...definition, needs }
+  })
+}
+
+/** Of the topics that are made with the broker's default: whoever reads them again must find it all. */
+function keptAtLeastMs({ kafka, joiner, generations }: Config): ReadonlyMap<string, number> {
+  const names = topicNames(kafka.topicPrefix)
+  const open = joiner.windowMs + joiner.graceMs
+  // A generation learns again from its cut: the day that is open, and one in which the next is trained.
+  const replayed = 2 * Number(dayMs) + generations.rollbackWindowMs
+  return new Map([
+    [names.impressions, open],
+    [names.clicks, open],
+    [names.events, open],
+    [names.examples, replayed],
+  ])
+}
+
+/** Whether a setting that a topic has is as needed; absent: this broker does not know it, so it cannot be in the way. */
+export function isMet({ value, compare }: SettingNeed, found: string | undefined): boolean {
+  if (found === undefined || found === value) return true
+  if (compare === 'equal') return false
+  if (compare === 'at-most') return BigInt(found) <= BigInt(value)
+  return found === forever || (value !== forever && BigInt(found) >= BigInt(value))
+}
