@@ -156,7 +156,7 @@ export async function runCommand(
 }
 
 /** Addresses that are set where the tests run are meant for `npm start`, not for processes of a test. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
+export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => !name.startsWith('FRESHET_') && name !== 'REDIS_URL',

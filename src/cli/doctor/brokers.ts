@@ -1,6 +1,6 @@
 import type { BrokerFacts, ClusterFacts } from '../../runtime/doctor/kafka.ts'
 import type { ApiVersions } from '../../runtime/kafka/examine.ts'
-import { ifTold, ok, orOk, plural, problem, seconds } from './check.ts'
+import { ifTold, ok, orOk, plural, problem, seconds, untoldFinding } from './check.ts'
 import type { Check, Finding } from './check.ts'
 
 /** What freshet cannot do without: [API key, version that it sends; 0: any]. */
@@ -34,7 +34,9 @@ export const brokerChecks: readonly Check<readonly BrokerFacts[]>[] = [
     name: 'api-versions',
     judge: (brokers) =>
       brokers.flatMap(({ address, versions }) =>
-        ifTold(versions, (found) => [versionFinding(address, found)]),
+        versions.isTold
+          ? versionFinding(address, versions.value)
+          : untoldFinding(`${address} does not answer`),
       ),
   },
 ]
@@ -58,7 +60,7 @@ function versionFinding(address: string, versions: ApiVersions): Finding {
 export function remedyOf(why: string): string {
   if (/ENOTFOUND|EAI_AGAIN/.test(why)) return 'kafka.brokers: an address whose name resolves here'
   if (/SASL|[Aa]uthentication/.test(why)) {
-    return 'kafka.sasl.mechanism, FRESHET_KAFKA_USERNAME and FRESHET_KAFKA_PASSWORD as the broker knows them'
+    return 'kafka.sasl.mechanism, FRESHET_KAFKA_USERNAME and FRESHET_KAFKA_PASSWORD as the broker knows them; mechanism none, if it asks for none'
   }
   if (/certificate|self-signed|self signed|CERT|issuer/.test(why)) {
     return "kafka.tls.caFile: the certificate of the broker's authority"
@@ -67,7 +69,7 @@ export function remedyOf(why: string): string {
     return 'kafka.tls.enabled: false, or the TLS port of the broker'
   }
   if (/disconnected|ECONNRESET|closed/i.test(why)) {
-    return 'kafka.tls.enabled: true, if this is a TLS port; kafka.sasl, if it asks for credentials'
+    return 'kafka.tls.enabled: true, if this is a TLS port; else let this machine reach it: address, firewall'
   }
   return 'start the broker, or set FRESHET_KAFKA_BROKERS=host:port to where it listens'
 }

@@ -1,4 +1,4 @@
-import { told } from '../../runtime/doctor/told.ts'
+import { told, untold } from '../../runtime/doctor/told.ts'
 import { brokerChecks, clusterChecks } from './brokers.ts'
 import { judgeAll, problem } from './check.ts'
 import type { Context, NamedFinding } from './check.ts'
@@ -32,19 +32,19 @@ export function judge(facts: Facts, context: Context): GroupFinding[] {
     rights: () => judgeAll(rightsChecks, cluster, context),
     schemas: () => judgeAll(schemaChecks, told(schemas), context),
     control: () => judgeAll(controlChecks, control, context),
-    redis: () => [
-      ...(redis.isTold ? [] : [unreachableRedis(redis.why)]),
-      ...judgeAll(redisChecks, redis, context),
-    ],
+    redis: () =>
+      redis.isTold
+        ? judgeAll(redisChecks, redis, context)
+        : [unusableRedis(redis.why), ...judgeAll(redisChecks, untold('no Redis'), context)],
     disk: () => judgeAll(diskChecks, disk, context),
   }
   return groupNames.flatMap((group) => findings[group]().map((each) => ({ group, ...each })))
 }
 
-function unreachableRedis(why: string): NamedFinding {
+function unusableRedis(why: string): NamedFinding {
+  const start = 'start Redis, or set FRESHET_REDIS_URL=redis://host:port to where it listens'
   const mend = /NOAUTH|WRONGPASS|NOPERM/.test(why)
     ? 'FRESHET_REDIS_USERNAME and FRESHET_REDIS_PASSWORD as the server knows them'
-    : 'start Redis, or set FRESHET_REDIS_URL=redis://host:port to where it listens'
-  const what = 'Redis does not answer'
-  return { check: 'reachable', ...problem(what, why, mend) }
+    : `${/slots/.test(why) ? 'redis.cluster: false, if it is no cluster; else ' : ''}${start}`
+  return { check: 'reachable', ...problem('Redis cannot be reached', why, mend) }
 }

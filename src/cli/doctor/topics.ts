@@ -14,7 +14,12 @@ export const topicChecks: readonly Check<ClusterFacts>[] = [
     judge: (facts, context) => {
       const own = ownTopics(facts, context)
       const missing = own.filter(({ errorCode }) => errorCode === unknownTopic)
-      if (missing.length === 0) return [ok(`${plural(own.length, 'topic')} there`)]
+      if (missing.length === 0) {
+        const seen = own.filter(({ errorCode }) => errorCode === 0).length
+        return seen === own.length
+          ? [ok(`${plural(seen, 'topic')} there`)]
+          : [untoldFinding(`only ${seen} of ${own.length} topics are shown to this principal`)]
+      }
       const mend = topicsCommand(context)
       if (missing.length === own.length) {
         const why = 'nothing has run here yet; a role that starts makes them, if it may'

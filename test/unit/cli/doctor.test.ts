@@ -39,6 +39,13 @@ type Fault = readonly [string, (found: Deployment) => void, Status, string, stri
 
 const faults: readonly Fault[] = [
   [
+    'topics/topics-exist',
+    (found) => (topicOf(found, topics.items).errorCode = 29),
+    'unknown',
+    'only 12 of 13 topics are shown',
+    '',
+  ],
+  [
     'host/node',
     ({ host }) => (host.nodeVersion = '20.9.0'),
     'problem',
@@ -688,6 +695,12 @@ test('without a broker nothing that needs one is called a problem, and it is sai
   expect(findings.filter(({ status }) => status === 'problem')).toMatchObject([
     { group: 'redis', check: 'reachable', mend: expect.stringContaining('FRESHET_REDIS_PASSWORD') },
   ])
+  const cluster = { ...facts, redis: untold('Failed to refresh slots cache.') }
+  expect(
+    judge(cluster as unknown as Parameters<typeof judge>[0], {
+      ...{ config, topics, nowMs, options: '' },
+    }).find(({ status }) => status === 'problem')!.mend,
+  ).toContain('redis.cluster: false')
   const text = describeFindings(findings)
   expect(text).toContain('unknown  members, lag, lost-records, open-transactions not checked')
   expect(text).toMatch(/1 problem, 0 warnings, \d+ could not be told, \d+ ok\n$/)
