@@ -139,7 +139,7 @@ export const clusterChecks: readonly Check<ClusterFacts>[] = [
   },
   {
     name: 'broker-clock',
-    judge: ({ newest, topicSettings }, { nowMs }) =>
+    judge: ({ newest, topicSettings, readAtMs }) =>
       ifTold(newest, (records) =>
         ifTold(topicSettings, (settings) => {
           const stamped = records.filter(
@@ -149,9 +149,9 @@ export const clusterChecks: readonly Check<ClusterFacts>[] = [
             return [{ status: 'unknown', what: 'clock: no record yet that a broker has stamped' }]
           }
           const newestMs = Math.max(...stamped.map(({ timestampMs }) => timestampMs))
-          const early = newestMs - nowMs > clockAheadMaxMs
+          const early = newestMs - readAtMs > clockAheadMaxMs
           return orOk(
-            early ? [clockFinding(newestMs - nowMs)] : [],
+            early ? [clockFinding(newestMs - readAtMs)] : [],
             'clock: no broker is ahead of this machine',
           )
         }),

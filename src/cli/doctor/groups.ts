@@ -1,4 +1,3 @@
-import { groupName } from '../../records/topics.ts'
 import type { ClusterFacts, PartitionLag } from '../../runtime/doctor/kafka.ts'
 import type { Operation, Rights } from '../../runtime/kafka/describe.ts'
 import { ifTold, ok, orOk, plural, problem, seconds, warning } from './check.ts'
@@ -72,13 +71,12 @@ export const rightsChecks: readonly Check<ClusterFacts>[] = [
   { name: 'transactional-ids', judge: judgeTransactionalIds },
 ]
 
-function judgeMembers({ groups }: ClusterFacts, { topics, options }: Context): readonly Finding[] {
+function judgeMembers({ groups }: ClusterFacts, { options }: Context): readonly Finding[] {
   return ifTold(groups, (all) => {
-    const prefix = topics.events.slice(0, topics.events.indexOf('.events'))
     return all
       .filter(({ errorCode }) => errorCode === 0)
       .map(({ groupId, state, members }) => {
-        const role = groupId === groupName(prefix, 'recall') ? 'pod' : roleOf(groupId)
+        const role = roleOf(groupId)
         if (members.length > 0) {
           return ok(`${groupId}: ${plural(members.length, 'member')}, ${state.toLowerCase()}`)
         }
@@ -173,6 +171,8 @@ function aclCommand(
   return `kafka-acls.sh ${bootstrap(config)} --add --allow-principal User:${username === '' ? '<principal>' : username}${allowed} ${resource} ${name}`
 }
 
+/** As the command line names it. */
 function roleOf(groupId: string): string {
-  return groupId.slice(groupId.lastIndexOf('.') + 1)
+  const name = groupId.slice(groupId.lastIndexOf('.') + 1)
+  return name === 'recall' ? 'pod' : name
 }

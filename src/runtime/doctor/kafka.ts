@@ -25,6 +25,8 @@ export interface ClusterFacts extends DescribedCluster {
   readonly bounds: Told<readonly PartitionBounds[]>
   /** The last records of each partition that are committed. */
   readonly newest: Told<readonly SourceRecord[]>
+  /** Time here, after they were read. */
+  readonly readAtMs: number
   /** How long the transactions that were open in a partition have been open at least; by `partitionKey`. */
   readonly openMs: Told<ReadonlyMap<string, number>>
   readonly groups: Told<readonly DescribedGroup[]>
@@ -137,7 +139,7 @@ async function detailsOf(
     ],
   )
   const facts = { ...described, settings, topicSettings, bounds, newest, openMs: open }
-  return { ...facts, groups, lags, transactionalIds }
+  return { ...facts, groups, lags, transactionalIds, readAtMs: Date.now() }
 }
 
 async function seenIds(

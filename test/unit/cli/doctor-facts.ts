@@ -126,6 +126,7 @@ function clusterOf(config: Deployment['config']): Deployment['cluster'] {
     ),
     bounds: told(bounds),
     newest: told([stamped(nowMs - 1_000)]),
+    readAtMs: nowMs,
     openMs: told(new Map<string, number>()),
     groups: told(
       ['ingest', 'joiner', 'learner', 'recall', 'compactor'].map((role) => ({
