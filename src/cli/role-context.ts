@@ -41,7 +41,7 @@ export async function openContext(
 ): Promise<OpenContext> {
   const metrics = createMetrics()
   collectDefaultMetrics({ register: metrics.registry })
-  const health = new Health()
+  const health = new Health(metrics)
   health.set('kafka', false, `waiting for ${config.kafka.brokers.join(', ')}`)
   const { enabled, host, port } = config.metrics
   const operators = enabled ? await serveOperators(metrics, health, host, port) : null

@@ -64,7 +64,7 @@ function definers(registry: Registry) {
   }
 }
 
-function freshness({ histogram, delay }: Definers) {
+function freshness({ histogram, gauge, delay }: Definers) {
   return {
     visibleDelay: delay(
       'visible_delay',
@@ -80,6 +80,11 @@ function freshness({ histogram, delay }: Definers) {
       'served_watermark_age_seconds',
       'At reply: now minus the event time through which the partition of the user has been learned.',
       ageBuckets,
+    ),
+    learnedThrough: gauge(
+      'learned_through_timestamp_seconds',
+      'Event time through which the live generation has learned a partition of examples, as Unix time.',
+      ['partition'],
     ),
     embeddingAge: histogram(
       'embedding_age_seconds',
@@ -122,6 +127,9 @@ function flow({ counter, gauge }: Definers) {
       ['role', 'outcome'],
     ),
     isUp: gauge('dependency_up', 'Whether Kafka and Redis answer: 1 or 0.', ['dependency']),
+    isReady: gauge('role_ready', 'What /readyz says of each role of the process: 1 or 0.', [
+      'role',
+    ]),
   }
 }
 
@@ -218,6 +226,10 @@ function serving({ counter, gauge, histogram }: Definers) {
       'Times another generation went live, by kind (switch, rollback).',
       ['kind'],
     ),
+    liveSince: gauge(
+      'live_since_timestamp_seconds',
+      'When the live generation went live, as Unix time, from the control document.',
+    ),
     candidateAge: gauge(
       'candidate_age_seconds',
       'How long the candidate has been waiting to go live; 0 without one.',
@@ -232,7 +244,7 @@ function serving({ counter, gauge, histogram }: Definers) {
     recalls: counter('recalls', 'Recall replies by status.', ['status']),
     recallsDropped: counter(
       'recalls_dropped',
-      'Requests not answered, by reason (late, reply_topic_unknown, undecodable).',
+      'Requests not answered, by reason (late, reply_topic_unknown, undecodable, overloaded, unsent).',
       ['reason'],
     ),
     annRecall: histogram(

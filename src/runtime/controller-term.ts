@@ -61,6 +61,9 @@ export class ControllerTerm {
         await this.#intake.untilNews(Math.max(0, dueMs), signal)
       }
     } finally {
+      // What the next controller says is to be seen, not what this one said last.
+      this.#deps.metrics.controllerAlerts.set(0)
+      this.#deps.metrics.candidateAge.set(0)
       await this.#removal.close()
     }
   }
@@ -142,6 +145,8 @@ export class ControllerTerm {
     const sinceMs = this.#intake.known.candidateSinceMs
     metrics.controllerAlerts.set(this.#alerts.length)
     metrics.candidateAge.set(sinceMs === null ? 0 : (nowMs - sinceMs) / 1_000)
+    const { liveSinceMs } = this.#document
+    if (liveSinceMs > 0) metrics.liveSince.set(liveSinceMs / 1_000)
   }
 
   #controlling(document: ControlDocument, alerts: readonly Alert[], nowMs: number): SinkRecord {

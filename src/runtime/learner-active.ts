@@ -98,7 +98,7 @@ export class ActiveLearner {
   async stop(isClean: boolean): Promise<void> {
     this.#isStopping = true
     clearInterval(this.#ticking)
-    const { owner } = this.#deps
+    const { owner, metrics } = this.#deps
     // What waits for Kafka when the time is up must not be waited for.
     const deadline = setTimeout(() => void owner.close(), isClean ? stopMs : 0)
     const ended = this.#endAll(isClean)
@@ -106,6 +106,8 @@ export class ActiveLearner {
     if (isClean) await Promise.race([ended, sleep(stopMs + 1_000, undefined, { ref: false })])
     else await ended
     clearTimeout(deadline)
+    // Pods are held against the learner that is active.
+    metrics.overrideSequence.remove({ role: 'learner' })
     await owner.close()
   }
 

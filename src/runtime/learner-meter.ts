@@ -82,6 +82,15 @@ export class LearnerMeter {
     }
   }
 
+  /** How far each partition of examples has been learnt; 0 for nothing yet. */
+  learned(through: readonly { readonly partition: number; readonly eventTimeMs: number }[]): void {
+    if (!this.#isLive()) return
+    for (const { partition, eventTimeMs } of through) {
+      if (eventTimeMs === 0) continue
+      this.#metrics.learnedThrough.set({ partition: String(partition) }, eventTimeMs / 1_000)
+    }
+  }
+
   /** An override set is in the topic. */
   published(sequence: number): void {
     if (this.#isLive()) this.#metrics.overrideSequence.set({ role: 'learner' }, sequence)

@@ -159,6 +159,9 @@ export class LearnerSession {
   /** Brings metrics up to date. */
   measure(): void {
     this.#meter.publish(this.learner, this.#pace.lags())
+    this.#meter.learned(this.learnedThrough)
+    // Each generation counts its sets for itself: a switch is seen although nothing is published.
+    this.#meter.published(this.overrideSequence)
     this.#deps.metrics.lineageLag.set({ lineage: this.#role }, this.lag)
   }
 

@@ -130,15 +130,22 @@ test('a controller that takes over goes on where the one before was, and only on
   await send(cutReport(days[1], [20, 20]))
   await send(trainedReport('g1', days[1], { parent: live }))
   await until(({ candidate }) => candidate === 'g1')
+  const candidateAge = async () => (await controller.metrics.candidateAge.get()).values[0]!.value
+  await vi.waitFor(async () => expect(await candidateAge()).toBeGreaterThan(0), within)
   const second = await start('b', { silentMs: 2_500 })
   await vi.waitFor(() => {
     expect(controller.messages).toContain('another controller has taken over: standing by')
   }, within)
+  expect(await candidateAge()).toBe(0)
   // Reports that both hear; the one that stands by must not act on them.
   await send(indexedReport('g1'), loadedReport([live, 'g1']))
   await send(learnedReport({ [live]: [30, 30], g1: [30, 30] }))
   await until((document) => document.live === 'g1')
   expect(await operate('rollback')).toMatchObject({ isAccepted: true })
+  await vi.waitFor(async () => {
+    const [liveSince] = (await second.metrics.liveSince.get()).values
+    expect(liveSince!.value).toBe(documents.at(-1)!.liveSinceMs / 1_000)
+  }, within)
   expect(second.messages.filter((message) => message.startsWith('accepted'))).toHaveLength(1)
   expect(controller.messages.filter((message) => message.startsWith('accepted'))).toHaveLength(0)
   expect(documents.map(({ epoch }) => epoch)).toEqual(documents.map((_, i) => i + 1))

@@ -21,6 +21,7 @@ const second = 'full-2'
 const baseUsers = ['u1', 'u2', 'quiet-1', 'quiet-2', 'quiet-3', 'quiet-4']
 
 interface LearnedBody {
+  readonly overrideSequence: number
   readonly lineages: readonly Lineage[]
   readonly counters: { readonly examples: number }
   readonly figures: ProgressiveFigures
@@ -122,6 +123,12 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   const rolledBack = await untilLearned(rig, [first, second])
   expect((await learned(rig)).at(-1)!.generation).toBe(first)
   expect(rolledBack.counters.examples).toBe(650)
+  const { overrideSequence, learnedThrough } = learner.metrics
+  await vi.waitFor(async () => {
+    const [sequence] = (await overrideSequence.get()).values
+    expect(sequence!.value).toBe((await learned(rig)).at(-1)!.body.overrideSequence)
+  }, within)
+  expect((await learnedThrough.get()).values).toHaveLength(3)
   const before = await keysOf(rig, redis, first)
   const replayed = await rig.replayed(rig.stateDir, second)
   expect(replayed.counters.examples).toBe(350)
@@ -142,6 +149,7 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   await rig.examples(50)
   expect((await untilLearned(rig, [first])).counters.examples).toBe(700)
   await learner.stop()
+  expect((await overrideSequence.get()).values).toEqual([])
   const again = await rig.replayed()
   expect(again.counters.examples).toBe(700)
   await expectRowsInRedis(rig, first, again)

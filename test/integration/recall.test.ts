@@ -294,7 +294,7 @@ test('/metrics says which share of the exact top k was served', async () => {
   await own.control({ live: 'a' })
   await own.sentinels('a')
   const stop = await own.startPod()
-  const operators = await serveOperators(own.metrics, new Health(), '127.0.0.1', 0)
+  const operators = await serveOperators(own.metrics, new Health(own.metrics), '127.0.0.1', 0)
   onTestFinished(() => operators.close())
   const read = async () => {
     const lines = (await (await fetch(`${operators.url}/metrics`)).text()).split('\n')

@@ -4,8 +4,9 @@ import { FreshetError } from '../../../src/errors.ts'
 import { createMetrics } from '../../../src/metrics/metrics.ts'
 import { Health } from '../../../src/runtime/health.ts'
 
-async function serve(health = new Health()) {
+async function serve() {
   const metrics = createMetrics()
+  const health = new Health(metrics)
   const server = await serveOperators(metrics, health, '127.0.0.1', 0)
   onTestFinished(() => server.close())
   return { metrics, health, server }
@@ -22,7 +23,7 @@ test('/metrics is what Prometheus reads, with quantiles and series by label', as
 })
 
 test('/readyz says 503 and why until every role is ready; /healthz answers all the time', async () => {
-  const { health, server } = await serve()
+  const { metrics, health, server } = await serve()
   health.set('ingest', true, 'running')
   health.set('pod', false, 'waiting for a generation')
   expect((await fetch(`${server.url}/healthz`)).status).toBe(200)
@@ -31,7 +32,13 @@ test('/readyz says 503 and why until every role is ready; /healthz answers all t
   expect(await waiting.json()).toMatchObject({
     roles: { pod: { detail: 'waiting for a generation' } },
   })
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  expect(text).toContain('freshet_role_ready{role="ingest"} 1')
+  expect(text).toContain('freshet_role_ready{role="pod"} 0')
   health.set('pod', true, 'running')
+  expect(await metrics.registry.getSingleMetricAsString('freshet_role_ready')).toContain(
+    '{role="pod"} 1',
+  )
   expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
 })
 

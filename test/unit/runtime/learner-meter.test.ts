@@ -39,3 +39,23 @@ test('progressive recall is told by new and known user, fresh and older item, an
   const older = aucs.find(({ labels }) => labels.segment === 'older')
   expect(older!.value).toBeCloseTo((100 + 41 + 99) / 100 / 3, 10)
 })
+
+test('how far each partition is learnt is told in seconds, of the live lineage alone', async () => {
+  const table = { size: 0 }
+  const stub = { figures: noFigures(), counters: newCounters(), evaluatedExamples: 0 }
+  const learner = { ...stub, users: { table }, items: { table } } as unknown as Learner
+  const metrics = createMetrics()
+  let isLive = false
+  const meter = new LearnerMeter(metrics, { nowMs: () => 0 }, learner, () => isLive)
+  const through = [
+    { partition: 0, eventTimeMs: 1_500 },
+    { partition: 1, eventTimeMs: 0 },
+  ]
+  meter.learned(through)
+  expect((await metrics.learnedThrough.get()).values).toEqual([])
+  isLive = true
+  meter.learned(through)
+  expect((await metrics.learnedThrough.get()).values).toEqual([
+    { labels: { partition: '0' }, value: 1.5 },
+  ])
+})
