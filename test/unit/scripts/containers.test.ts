@@ -41,8 +41,12 @@ test('ports are published on loopback only, and every named volume is declared',
   expect(ports.length).toBeGreaterThan(0)
   expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([])
   const volumes = services.flatMap((service) => service.volumes ?? [])
-  const used = new Set(volumes.map((volume) => volume.slice(0, volume.indexOf(':'))))
-  expect([...used].toSorted()).toEqual(Object.keys(compose.volumes).toSorted())
+  const used = [...new Set(volumes.map((volume) => volume.slice(0, volume.indexOf(':'))))]
+  const named = used.filter((source) => !source.startsWith('./'))
+  expect(named.toSorted()).toEqual(Object.keys(compose.volumes).toSorted())
+  for (const folder of used.filter((source) => source.startsWith('./'))) {
+    expect(fs.existsSync(folder), folder).toBe(true)
+  }
 })
 
 test('the compose file holds to its schema', async () => {
