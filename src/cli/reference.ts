@@ -59,6 +59,8 @@ async function metricsReference(): Promise<string> {
     '`rate(freshet_ann_recall_ratio_sum[5m]) / rate(freshet_ann_recall_ratio_count[5m])`. `freshet_index_recall_ratio` is the same of made-up queries, at the time of',
     'the build.',
     '',
+    'Rules, alerts with their runbooks, and dashboards: [monitoring.md](monitoring.md).',
+    '',
     '| name | type | labels | meaning |',
     '| --- | --- | --- | --- |',
     ...rows,
