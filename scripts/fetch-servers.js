@@ -170,7 +170,7 @@ async function isNewEnough(command, pattern, minimum) {
 }
 
 /** Fills `home` by `fill(temporary folder)` unless it exists: renamed into place, so it is there whole or not at all. */
-async function fetchOnce(home, fill) {
+export async function fetchOnce(home, fill) {
   if (await exists(home)) return
   await fs.mkdir(path.dirname(home), { recursive: true })
   // One lock for the whole cache: Maven's local repository is not made for two writers either.
@@ -257,7 +257,7 @@ function jarCounter(onProgress) {
 }
 
 /** Runs a command to its end and returns what it printed. */
-function run(command, args, { cwd, onLine = () => {} } = {}) {
+export function run(command, args, { cwd, onLine = () => {} } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     const endChild = () => child.kill('SIGKILL')
@@ -297,6 +297,6 @@ function exists(file) {
   )
 }
 
-function failure(code, message) {
+export function failure(code, message) {
   return Object.assign(new Error(message), { code })
 }

@@ -5,6 +5,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { fetchKafka, fetchRedis, kafkaVersion } from './fetch-servers.js'
 import { preflight } from './preflight.js'
+import { setUpTensorflow, tensorflowHome } from './tensorflow.js'
 
 export const root = path.resolve(import.meta.dirname, '..')
 export const cacheDir = path.join(root, '.freshet', 'cache')
@@ -12,10 +13,10 @@ const stepDeadlineMs = 10 * 60_000
 
 /**
  * `servers` is {needsBroker, needsRedis}: what is not at an address given by the user. With `needsIndex` the vector index for large
- * catalogues is compiled too; without it they are searched exactly.
+ * catalogues is compiled too; without it they are searched exactly. `tensorflow` is 'required' or 'optional' for `model.engine: tfjs`.
  * Throws an error whose message says which step failed and how.
  */
-export async function setUp(progress, { needsIndex = false, ...servers }) {
+export async function setUp(progress, { needsIndex = false, tensorflow, ...servers }) {
   const hasBroker = await exists(path.join(cacheDir, `kafka-${kafkaVersion}`))
   await preflight({
     needsJava: servers.needsBroker,
@@ -32,6 +33,7 @@ export async function setUp(progress, { needsIndex = false, ...servers }) {
     servers.needsBroker && !hasBroker
       ? progress.step(`Kafka ${kafkaVersion} and Redis`, fetchServers)
       : fetchServers(),
+    tensorflow === undefined ? null : installTensorflow(progress, tensorflow),
   ])
 }
 
@@ -91,6 +93,18 @@ export async function buildIndexEngine(progress) {
   await progress.step('Vector index (hnswlib)', () =>
     runStep('npm', ['rebuild', 'hnswlib-node', '--ignore-scripts=false', ...headers]),
   )
+}
+
+/** Where it cannot be had and need not be, that is said: its tests are skipped. */
+async function installTensorflow(progress, need) {
+  if (await exists(tensorflowHome)) return
+  await progress
+    .step('TensorFlow', () => setUpTensorflow())
+    .catch((error) => {
+      const line = `TensorFlow cannot be set up: ${error.message}`
+      if (need === 'required') throw new Error(line)
+      console.log(`${line}\nThe tests of \`model.engine: tfjs\` are skipped.`)
+    })
 }
 
 async function hashOfSources() {

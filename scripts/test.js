@@ -21,7 +21,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () =>
 
 try {
   // Also with a REDIS_URL: tests that kill a Redis start one of their own.
-  await setUp(createProgress(), { needsBroker: true, needsRedis: true, needsIndex: true })
+  const tensorflow = process.env.FRESHET_TEST_TENSORFLOW ?? 'optional'
+  await setUp(createProgress(), {
+    needsBroker: true,
+    needsRedis: true,
+    needsIndex: true,
+    tensorflow,
+  })
 } catch (error) {
   console.error(error.message)
   await finish(1)
