@@ -1,8 +1,10 @@
 /**
  * Examples/s of the learner's tensor step alone and of all that the learner does with an example, on one core, with onnxruntime and
- * with the plain TypeScript oracle. Users and items are drawn from skewed distributions over 100,000 users and 20,000 items. Rounds
+ * with the plain TypeScript oracle, and with TensorFlow where it is set up. Users and items are drawn from skewed distributions over 100,000 users and 20,000 items. Rounds
  * of both engines alternate in one process; seconds are CPU seconds of the process, so that a busy machine disturbs less.
  */
+import fs from 'node:fs'
+import { tensorflowHome } from '../scripts/tensorflow.js'
 import { EmbeddingTable } from '../src/model/embedding-table.ts'
 import type { TensorModel } from '../src/model/engine.ts'
 import { Random } from '../src/model/hash.ts'
@@ -18,7 +20,11 @@ import { createLearner } from '../src/streams/learner.ts'
 const users = 100_000
 const items = 20_000
 const rounds = 3
-const exampleCount = { onnx: 51_200, typescript: 2_048 } as const
+const exampleCount = { onnx: 51_200, tfjs: 25_600, typescript: 2_048 } as const
+const hasTensorflow = fs.existsSync(tensorflowHome)
+const engines = (['onnx', 'tfjs', 'typescript'] as const).filter(
+  (name) => name !== 'tfjs' || hasTensorflow,
+)
 const batchMax = 256
 
 const model: ModelSpec = {
@@ -41,7 +47,7 @@ const log = makeLog(exampleCount.onnx)
 const figures: Record<string, number[]> = {}
 
 for (let round = 0; round <= rounds; round++) {
-  for (const name of ['onnx', 'typescript'] as const) {
+  for (const name of engines) {
     const engine = await openEngine(name).open(model, dense)
     const examples = log.slice(0, exampleCount[name])
     const step = await stepsPerSecond(engine, examples)
@@ -55,6 +61,10 @@ for (let round = 0; round <= rounds; round++) {
 const result: Record<string, number> = { lookupsPerSecond: lookupsPerSecond() }
 for (const [name, values] of Object.entries(figures)) result[name] = median(values)
 result['stepTimesFaster'] = ratio('StepExamplesPerSecond')
+if (hasTensorflow) {
+  result['tfjsStepShareOfOnnx'] =
+    result['tfjsStepExamplesPerSecond']! / result['onnxStepExamplesPerSecond']!
+}
 result['learnerTimesFaster'] = ratio('LearnerExamplesPerSecond')
 console.log(JSON.stringify(result))
 

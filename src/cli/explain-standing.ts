@@ -3,7 +3,7 @@ import { FreshetError } from '../errors.ts'
 import { decodeOverride } from '../records/codec.ts'
 import type { TopicNames } from '../records/topics.ts'
 import type { Features } from '../records/types.ts'
-import { openEngine } from '../runtime/engines/index.ts'
+import { openServingEngine } from '../runtime/engines/index.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import { loadGeneration, type ServingGeneration } from '../runtime/generation/generation.ts'
 import { OverrideLog } from '../runtime/override-log.ts'
@@ -89,7 +89,7 @@ async function userVector(
     const why = `the user's row has ${row.length} floats, the generation's have ${model.dim}`
     throw new FreshetError('GENERATION_INVALID', why)
   }
-  const tensors = await openEngine(config.model.engine).open(model, dense)
+  const tensors = await openServingEngine(config.model.engine).open(model, dense)
   try {
     return await new UserTower(tensors, model, dense).vector(row ?? userDefaultRow, features)
   } finally {

@@ -1,6 +1,6 @@
 import { decodeOverride } from '../records/codec.ts'
 import { noFeatures } from '../records/types.ts'
-import { openEngine, type EngineName } from '../runtime/engines/index.ts'
+import { openServingEngine, type EngineName } from '../runtime/engines/index.ts'
 import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
 import { loadGeneration } from '../runtime/generation/generation.ts'
 import type { Batch, KafkaClient, Tail } from '../runtime/ports.ts'
@@ -132,7 +132,7 @@ async function load({ store, engine }: ProbeGenerationsDeps, id: string): Promis
     for: 'serving',
   })
   const { outputDim } = model
-  const tensors = await openEngine(engine).open(model, dense)
+  const tensors = await openServingEngine(engine).open(model, dense)
   const tower = new UserTower(tensors, model, dense)
   const userOf = (row: Float32Array): Promise<Float32Array> => tower.vector(row, noFeatures)
   const vectors = new Map(

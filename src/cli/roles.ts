@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { FreshetError, messageOf } from '../errors.ts'
 import { groupName } from '../records/topics.ts'
-import { openEngine } from '../runtime/engines/index.ts'
+import { checkEngine, openEngine, openServingEngine } from '../runtime/engines/index.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import { watchControl } from '../runtime/control.ts'
 import { runCompactor } from '../runtime/compactor.ts'
@@ -67,6 +67,7 @@ async function controller(context: RoleContext): Promise<void> {
 
 async function compactor(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal, instance } = context
+  checkEngine(config.model.engine)
   await runCompactor({
     ...{ config, kafka, topics, metrics, log, clock, signal, instance },
     artifacts: openDirectoryStore(config.artifacts.dir),
@@ -110,7 +111,7 @@ async function pod(context: RoleContext): Promise<void> {
   try {
     await runRecall({
       ...{ config, kafka, topics, store, metrics, log, clock, signal, instance },
-      engine: openEngine(config.model.engine),
+      engine: openServingEngine(config.model.engine),
       artifacts,
       onReady: () => context.health.set('pod', true, 'running'),
       watchControl: (onDocument) => watchControl(kafka, topics.control, log, onDocument),

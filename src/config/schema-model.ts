@@ -116,8 +116,10 @@ export const model = z
     item: tower.prefault({}),
     seed: z.number().int().nonnegative().default(17),
     engine: z
-      .enum(['onnx', 'typescript'])
+      .enum(['onnx', 'tfjs', 'typescript'])
       .default('onnx')
-      .describe('onnx: onnxruntime; typescript: the slow oracle'),
+      .describe(
+        'onnx: onnxruntime; tfjs: TensorFlow trains (`npm run setup:tensorflow`) and onnxruntime serves; typescript: the slow oracle',
+      ),
   })
   .transform((model) => ({ ...model, outputDim: model.outputDim ?? model.dim }))

@@ -3,7 +3,7 @@ import type { DenseParameters, ModelSpec, Side, TrainedParameters } from './spec
 
 /**
  * One tensor engine: forward of a tower, and gradients of one step. Optimisers, gather and scatter are outside, in typed
- * arrays. `onnx` lives in runtime/engines, the plain TypeScript oracle in model/oracle.ts; both pass
+ * arrays. `onnx` and `tfjs` live in runtime/engines, the plain TypeScript oracle in model/oracle.ts; all pass
  * test/support/engine-conformance.ts. The dense parameters are constants here: this is the incremental mode.
  */
 export interface TensorEngine {
@@ -131,6 +131,7 @@ export interface StepInput {
 /**
  * Gradients of the SUM of the losses with respect to the ID rows. The same input gives the same bytes. What belongs to one example
  * is with `listwise` also bit-equal for any cut into batches of two or more; a batch of one may differ in the last bit (matrix times vector).
+ * `tfjs` keeps it to 1e-5 for any cut.
  */
 export interface StepOutput {
   /** [B], each already multiplied by its weight. */

@@ -3,7 +3,7 @@ import { Random } from '../../model/hash.ts'
 import { initialise } from '../../model/initialise.ts'
 import { listwise } from '../../model/loss.ts'
 import { featureWidth, type ModelSpec, type TowerSpec } from '../../model/spec.ts'
-import { openEngine, type EngineName } from '../../runtime/engines/index.ts'
+import { openEngine } from '../../runtime/engines/index.ts'
 import { median } from './arithmetic.ts'
 import { ownCpuSeconds } from './usage.ts'
 
@@ -17,7 +17,7 @@ export interface StepFigure {
   readonly timesFaster: number
 }
 
-const engines: readonly EngineName[] = ['onnx', 'typescript']
+const engines = ['onnx', 'typescript'] as const
 const negatives = 512
 const seed = 17
 const rounds = 3
@@ -40,7 +40,7 @@ export async function measureStep(
   const opened = await Promise.all(
     engines.map(async (name) => ({ name, tensors: await openEngine(name).open(model, dense) })),
   )
-  const rates: Record<EngineName, number[]> = { onnx: [], typescript: [] }
+  const rates: Record<(typeof engines)[number], number[]> = { onnx: [], typescript: [] }
   try {
     for (const { tensors } of opened) await tensors.step(input)
     for (let round = 0; round < rounds && !signal.aborted; round++) {

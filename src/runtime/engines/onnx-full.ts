@@ -1,12 +1,12 @@
 import './no-telemetry.ts'
-import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { Tensor } from 'onnxruntime-node'
 import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
 import { fullStepGraph } from '../../model/onnx-graph.ts'
 import { gradientName, parameterName } from '../../model/onnx-tower.ts'
 import type { DenseParameters, ModelSpec, Side, TrainedTower } from '../../model/spec.ts'
 import { featureWidth, trainedTensors } from '../../model/spec.ts'
-import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
-import type { OnnxOptions } from './onnx-tensors.ts'
+import { floats, matrix } from './onnx-tensors.ts'
+import type { GraphResults, OpenGraph } from './onnx-tensors.ts'
 import { SessionsByLoss } from './sessions-by-loss.ts'
 
 const sides: readonly Side[] = ['user', 'item']
@@ -16,11 +16,9 @@ const none = new Float32Array(0)
 export function openFullModel(
   model: ModelSpec,
   dense: DenseParameters,
-  options: OnnxOptions,
+  open: OpenGraph,
 ): FullTensorModel {
-  const steps = new SessionsByLoss((loss) =>
-    InferenceSession.create(fullStepGraph(model, loss), sessionOptions(options)),
-  )
+  const steps = new SessionsByLoss((loss) => open(fullStepGraph(model, loss)))
   let ownBias = new Float32Array(0)
   return {
     async step(input) {
@@ -71,7 +69,7 @@ function parametersOf(model: ModelSpec, dense: DenseParameters): Record<string, 
   return feeds
 }
 
-function outputOf(model: ModelSpec, results: InferenceSession.OnnxValueMapType): FullStepOutput {
+function outputOf(model: ModelSpec, results: GraphResults): FullStepOutput {
   const featuresOf = (side: Side) =>
     featureWidth(model[side]) > 0 ? floats(results, `${side}FeatureGradients`) : none
   return {
@@ -86,11 +84,7 @@ function outputOf(model: ModelSpec, results: InferenceSession.OnnxValueMapType):
   }
 }
 
-function gradientsOf(
-  model: ModelSpec,
-  results: InferenceSession.OnnxValueMapType,
-  side: Side,
-): TrainedTower {
+function gradientsOf(model: ModelSpec, results: GraphResults, side: Side): TrainedTower {
   const tensors = trainedTensors(model, side).map(
     ({ name }) => [name, floats(results, gradientName(side, name))] as const,
   )

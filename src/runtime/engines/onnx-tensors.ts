@@ -2,6 +2,16 @@ import { Tensor } from 'onnxruntime-node'
 import type { InferenceSession } from 'onnxruntime-node'
 import { invariant } from '../../errors.ts'
 
+export type GraphResults = Readonly<Record<string, { readonly data: unknown }>>
+
+/** A graph of model/onnx-graph.ts that can be run: a session of onnxruntime is one. */
+export interface GraphSession {
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<GraphResults>
+  release(): Promise<void>
+}
+
+export type OpenGraph = (graph: Uint8Array) => Promise<GraphSession>
+
 export interface OnnxOptions {
   /** Threads inside one operator. Results are bit-equal for any number on one CPU. */
   readonly threads: number
@@ -28,8 +38,8 @@ export function matrix(data: Float32Array, rows: number, columns?: number): Tens
   )
 }
 
-export function floats(results: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+export function floats(results: GraphResults, name: string): Float32Array {
   const data = results[name]?.data
-  invariant(data instanceof Float32Array, `onnxruntime returned no floats named ${name}`)
+  invariant(data instanceof Float32Array, `the tensor engine returned no floats named ${name}`)
   return data
 }

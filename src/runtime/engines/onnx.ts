@@ -7,30 +7,39 @@ import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
 import { openFullModel } from './onnx-full.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
-import type { OnnxOptions } from './onnx-tensors.ts'
+import type { GraphResults, GraphSession, OnnxOptions, OpenGraph } from './onnx-tensors.ts'
 import { SessionsByLoss } from './sessions-by-loss.ts'
 
 /** onnxruntime on the CPU, running the graphs of model/onnx-graph.ts. */
 export function onnxEngine(options: OnnxOptions): TensorEngine {
+  return steppedBy('onnx', openIn(options), options)
+}
+
+/** Vectors and scores by onnxruntime, and steps by whatever opens their graphs. */
+export function steppedBy(name: string, openStep: OpenGraph, options: OnnxOptions): TensorEngine {
   return {
-    name: 'onnx',
-    open: (model, dense) => openModel(model, dense, options),
-    openFull: (model, dense) => Promise.resolve(openFullModel(model, dense, options)),
+    name,
+    open: (model, dense) => openModel(model, dense, openIn(options), openStep),
+    openFull: (model, dense) => Promise.resolve(openFullModel(model, dense, openStep)),
   }
+}
+
+function openIn(options: OnnxOptions): OpenGraph {
+  return (graph) => InferenceSession.create(graph, sessionOptions(options))
 }
 
 async function openModel(
   model: ModelSpec,
   dense: DenseParameters,
-  options: OnnxOptions,
+  open: OpenGraph,
+  openStep: OpenGraph,
 ): Promise<TensorModel> {
-  const open = (graph: Uint8Array) => InferenceSession.create(graph, sessionOptions(options))
-  const towers: Record<Side, InferenceSession> = {
+  const towers: Record<Side, GraphSession> = {
     user: await open(towerGraph(model, dense, 'user')),
     item: await open(towerGraph(model, dense, 'item')),
   }
   const scores = await open(scoresGraph(model))
-  const steps = new SessionsByLoss((loss) => open(stepGraph(model, dense, loss)))
+  const steps = new SessionsByLoss((loss) => openStep(stepGraph(model, dense, loss)))
   return {
     async vectors(side, rows, features, count) {
       const width = featureWidth(model[side])
@@ -80,7 +89,7 @@ function stepFeeds(model: ModelSpec, input: StepInput): Record<string, Tensor> {
   return feeds
 }
 
-function stepOutput(results: InferenceSession.OnnxValueMapType): StepOutput {
+function stepOutput(results: GraphResults): StepOutput {
   const [losses, positiveScores, userGradients, positiveGradients, negativeGradients] =
     stepOutputs.map((name) => floats(results, name)) as [
       Float32Array,

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { FreshetError, invariant, messageOf } from '../../errors.ts'
+import '../engines/tensorflow-environment.ts'
 import type { Logger } from '../ports.ts'
 import type { FullUpdateHooks, FullUpdateJob, FullUpdateOutcome } from './job.ts'
 import type { ThreadMessage, ThreadRequest } from './messages.ts'

@@ -5,8 +5,9 @@ import { listwise, type Loss } from '../../../../src/model/loss.ts'
 import { oracleEngine } from '../../../../src/model/oracle.ts'
 import type { ModelSpec, Side } from '../../../../src/model/spec.ts'
 import { featureWidth, trainedTensors } from '../../../../src/model/spec.ts'
-import { openEngine } from '../../../../src/runtime/engines/index.ts'
+import { openEngine, type EngineName } from '../../../../src/runtime/engines/index.ts'
 import { losses } from '../../../support/engine-conformance.ts'
+import { hasTensorflow } from '../../../support/tensorflow.ts'
 import { randomFrom } from '../../../support/vectors.ts'
 
 const model: ModelSpec = {
@@ -21,6 +22,7 @@ const deep: ModelSpec = {
   item: { hidden: [6, 4, 5], features: [] },
 }
 const models = { model, bare, deep, wide: { ...deep, outputDim: 7 } }
+const engines: readonly EngineName[] = hasTensorflow ? ['onnx', 'tfjs'] : ['onnx']
 const sides: readonly Side[] = ['user', 'item']
 
 test.each(
@@ -76,13 +78,15 @@ test.each(
 
 test.each(
   losses.flatMap(([name, loss]) =>
-    Object.entries(models).map(([of, spec]) => ({ name, loss, of, spec })),
+    Object.entries(models).flatMap(([of, spec]) =>
+      engines.map((engine) => ({ name, loss, of, spec, engine })),
+    ),
   ),
 )(
-  '$name, $of: onnx takes the same full step as the oracle, and the same each time',
-  async ({ loss, spec }) => {
+  '$name, $of: $engine takes the same full step as the oracle, and the same each time',
+  async ({ loss, spec, engine }) => {
     const dense = initialise(spec, 5).dense
-    const onnx = await openEngine('onnx').openFull(spec, dense)
+    const tested = await openEngine(engine).openFull(spec, dense)
     const oracle = await oracleEngine.openFull(spec, dense)
     try {
       for (const [batch, items] of [
@@ -92,24 +96,24 @@ test.each(
         [4, 6],
       ] as const) {
         const input = inputOf(spec, batch, items, loss)
-        const one = await onnx.step(input)
+        const one = await tested.step(input)
         expectClose(one, await oracle.step(input), 1e-5)
-        expectClose(one, await onnx.step(input), 0)
+        expectClose(one, await tested.step(input), 0)
       }
     } finally {
-      await onnx.close()
+      await tested.close()
     }
   },
 )
 
-test('the step sees parameters that were changed in place', async () => {
+test.each(engines)('a step of %s sees parameters that were changed in place', async (engine) => {
   const dense = initialise(model, 5).dense
-  const onnx = await openEngine('onnx').openFull(model, dense)
+  const tested = await openEngine(engine).openFull(model, dense)
   const input = inputOf(model, 4, 6)
-  const before = await onnx.step(input)
+  const before = await tested.step(input)
   dense.user.tensors['output_bias']![0]! += 1
-  const after = await onnx.step(input)
-  await onnx.close()
+  const after = await tested.step(input)
+  await tested.close()
   expect(after.losses).not.toEqual(before.losses)
 })
 
