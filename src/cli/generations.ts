@@ -66,7 +66,7 @@ interface Control {
   readonly problem: string | null
 }
 
-async function controlOf({ kafka: config }: Config): Promise<Control> {
+export async function controlOf({ kafka: config }: Config): Promise<Control> {
   const log = createLogger({ level: 'silent', format: 'text', write: () => undefined })
   const kafka = createKafkaClient({ config, log })
   const deadline = new AbortController()
@@ -124,7 +124,7 @@ function rowOf({ id, state, bytes, manifest }: ListedGeneration): string[] {
     ...[id, day ?? '-', state ?? '-'],
     training === null ? '-' : training.examples.toLocaleString('en-US'),
     training === null ? '-' : training.loss.toFixed(3),
-    gate === null ? '-' : gateText(gate),
+    gate === null ? (manifest.kind === 'imported' ? 'imported' : '-') : gateText(gate),
     counts.users.toLocaleString('en-US'),
     counts.items.toLocaleString('en-US'),
     size,

@@ -7,6 +7,7 @@ import { addConfigCommand } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
+import { addExchangeCommands } from './commands/exchange.ts'
 import { addExplainCommand } from './commands/explain.ts'
 import { addFullUpdateCommand } from './commands/full-update.ts'
 import { addGenerationsCommand } from './commands/generations.ts'
@@ -62,6 +63,7 @@ export function buildProgram(): Command {
   addEvaluateCommand(program)
   addFullUpdateCommand(program)
   addBootstrapCommand(program)
+  addExchangeCommands(program)
   addAuditCommand(program)
   addRecordCommands(program)
   addMapCommand(program)

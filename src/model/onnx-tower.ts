@@ -189,7 +189,7 @@ export class TowerBuilder {
 }
 
 /** [rows x columns] -> [columns x rows] */
-function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(rows * columns)
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) result[c * rows + r] = matrix[r * columns + c]!

@@ -39,6 +39,8 @@ export interface TowerSpec {
   readonly features: readonly FeatureSpec[]
   /** Widths of the hidden layers, one or more. */
   readonly hidden: readonly number[]
+  /** There is a shortcut matrix also where o = d, as in a tower of other origin that passes over none of its layers. */
+  readonly shortcut?: 'matrix' | undefined
 }
 
 export interface ModelSpec {
@@ -57,7 +59,7 @@ export interface ModelSpec {
 export type Side = 'user' | 'item'
 
 /** Width F of a tower's encoded features. A numeric feature takes two floats: the value, and 1 where it is missing. */
-export function featureWidth(tower: TowerSpec): number {
+export function featureWidth(tower: Pick<TowerSpec, 'features'>): number {
   return tower.features.reduce((sum, feature) => sum + widthOf(feature), 0)
 }
 
@@ -91,7 +93,7 @@ export interface NamedShape {
 /** Matrices and biases of one tower, in the order in which they are drawn and written; without features the projection has no rows. */
 export function towerTensors(model: ModelSpec, side: Side): NamedShape[] {
   const { dim, outputDim } = model
-  const { hidden } = model[side]
+  const { hidden, shortcut } = model[side]
   const width = featureWidth(model[side])
   const layers = hidden.flatMap((size, layer) => [
     { name: weightsOf(layer), shape: [layer === 0 ? dim + width : hidden[layer - 1]!, size] },
@@ -102,7 +104,9 @@ export function towerTensors(model: ModelSpec, side: Side): NamedShape[] {
     ...layers,
     { name: 'output_weights', shape: [hidden.at(-1)!, outputDim] },
     { name: 'output_bias', shape: [outputDim] },
-    ...(outputDim === dim ? [] : [{ name: 'shortcut', shape: [dim, outputDim] }]),
+    ...(outputDim === dim && shortcut === undefined
+      ? []
+      : [{ name: 'shortcut', shape: [dim, outputDim] }]),
   ]
 }
 
@@ -124,7 +128,7 @@ export function biasOf(layer: number): string {
  * Dense parameters of one tower, frozen online:
  *   h_0 = [e ; f]                      e: ID row (d), f: encoded features (F)
  *   h_l = relu(h_(l-1) W_l + b_l)      hidden_weights, hidden_bias; of layer 2 hidden_weights_2, hidden_bias_2, ...
- *   y = e S + f P + h_L W + b          shortcut, projection, output_weights, output_bias; S is the identity where o = d
+ *   y = e S + f P + h_L W + b          shortcut, projection, output_weights, output_bias; S is the identity where o = d, unless `shortcut` says otherwise
  *   output = y / |y|
  * All matrices are row-major.
  */

@@ -46,7 +46,7 @@ export interface ReportBodies {
   }
   /** operator/request, of the generation in the report; empty for a rollback to the previous one. Repeated until it is answered. */
   readonly request: {
-    readonly action: 'approve' | 'reject' | 'rollback'
+    readonly action: 'offer' | 'approve' | 'reject' | 'rollback'
     /** Makes a request count once. */
     readonly id: string
     /** What was live when it was asked; empty for nothing. A rollback is from there, so that one that comes twice does nothing twice. */

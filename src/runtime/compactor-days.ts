@@ -5,6 +5,7 @@ import type { ControlDocument } from '../records/types.ts'
 import type { Archive, ArchivedRange } from './archive/archive.ts'
 import { CompactorCatalogue } from './compactor-catalogue.ts'
 import type { ArchiveFiles } from './compactor-files.ts'
+import { dayInId } from './full-update/job.ts'
 import type { CompactorTraining } from './compactor-training.ts'
 import type { KafkaClient, Logger } from './ports.ts'
 
@@ -145,8 +146,8 @@ function nameOf({ partition, from, to }: ArchivedRange): string {
   return `${partition}-${from}-${to}`
 }
 
-/** The newest day of which the document knows a generation; ids are `full-<day>-<hash>`. */
+/** The newest day of which the document knows a generation. */
 function newestTrainedDay({ states }: ControlDocument): string | null {
-  const days = Object.keys(states).flatMap((id) => /^full-(\d{4}-\d\d-\d\d)-/.exec(id)?.[1] ?? [])
+  const days = Object.keys(states).flatMap((id) => dayInId(id) ?? [])
   return days.sort().at(-1) ?? null
 }

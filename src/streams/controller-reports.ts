@@ -83,7 +83,7 @@ function learnedOf(body: Body): ReportBodies['learned'] {
 
 function requestOf(body: Body): ReportBodies['request'] {
   return {
-    action: oneOf(body['action'], 'action', ['approve', 'reject', 'rollback']),
+    action: oneOf(body['action'], 'action', ['offer', 'approve', 'reject', 'rollback']),
     id: textOf(body['id'], 'id'),
     live: textOf(body['live'], 'live'),
   }

@@ -23,6 +23,8 @@ export function answer(
   options: ControllerOptions,
 ): Answer {
   switch (request.body.action) {
+    case 'offer':
+      return offer(document, request.generation, options)
     case 'approve':
       return approve(document, request.generation, nowMs, options)
     case 'reject':
@@ -38,6 +40,20 @@ export function rollbackUntilMs(
   { rollbackWindowMs }: ControllerOptions,
 ): number {
   return previous === null ? 0 : liveSinceMs + rollbackWindowMs
+}
+
+/** What nobody here has trained comes in like what was. */
+function offer(document: ControlDocument, generation: string, options: ControllerOptions): Answer {
+  const { states, kept, candidate } = document
+  const state = states[generation]
+  if (state !== undefined) return nothingToDo(`${generation} is known already, it is ${state}`)
+  const changes = {
+    states: { ...states, [generation]: 'trained' as const },
+    kept: [...kept, generation],
+  }
+  const waits = candidate === null ? '' : `; the candidate ${candidate} comes first`
+  const message = `${generation} goes live once it is indexed, loaded and has caught up${waits}`
+  return accepted(nextDocument(document, changes, options.keep), message)
 }
 
 function approve(

@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
+import { openDirectoryStore } from '../../runtime/generation/artifact-store.ts'
 import { withKafka } from '../connect.ts'
+import { approveOrOffer, tell } from '../exchange.ts'
 import { ask, type Action } from '../operate.ts'
 import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } from '../options.ts'
 
@@ -11,7 +13,9 @@ interface OperateOptions extends CommonOptions {
 /** What an operator asks of the controller. Exit code 1: it has refused. */
 export function addOperateCommands(program: Command): void {
   add(program, 'approve')
-    .description('let a generation go live that was rejected, by its validation or by an operator')
+    .description(
+      'let a generation go live that was rejected, by its validation or by an operator, or imported with --no-offer',
+    )
     .argument('<generation>')
     .action((generation: string, options: OperateOptions) => run('approve', generation, options))
   add(program, 'reject')
@@ -34,13 +38,12 @@ function add(program: Command, name: Action): Command {
 }
 
 async function run(action: Action, generation: string, options: OperateOptions): Promise<void> {
-  const { isAccepted, message } = await withKafka(effectiveConfig(options), (connected) =>
-    ask(connected, action, generation, options.timeout),
+  const config = effectiveConfig(options)
+  const { timeout } = options
+  const outcome = await withKafka(config, (connected) =>
+    action === 'approve'
+      ? approveOrOffer(connected, openDirectoryStore(config.artifacts.dir), generation, timeout)
+      : ask(connected, action, generation, timeout),
   )
-  if (isAccepted) {
-    process.stdout.write(`${message}\n`)
-    return
-  }
-  process.stderr.write(`refused: ${message}\n`)
-  process.exitCode = 1
+  tell(outcome)
 }

@@ -61,6 +61,11 @@ export function fullGenerationId(day: string, parent: string): string {
   return `full-${day}-${hash.slice(0, 8)}`
 }
 
+/** The day that the id of a generation says it has learnt last. */
+export function dayInId(id: string): string | null {
+  return /^(?:full|imported)-(\d{4}-\d\d-\d\d)-/.exec(id)?.[1] ?? null
+}
+
 /** What a full update of a day needs of the configuration. */
 export function fullUpdateJob(
   config: Pick<Config, 'artifacts' | 'stateDir' | 'model' | 'full' | 'learner'>,

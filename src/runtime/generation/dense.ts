@@ -1,20 +1,37 @@
 import { isEmbedded, tableRows } from '../../model/embedded.ts'
 import { runningFeatures } from '../../model/running-statistics.ts'
-import type { DenseParameters, ModelSpec, NamedShape, Side } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec, NamedShape, Side, TowerSpec } from '../../model/spec.ts'
 import type { TowerParameters, TrainedParameters, TrainedTower } from '../../model/spec.ts'
 import { towerTensors } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 
 const sides: readonly Side[] = ['user', 'item']
 
+/** Names and shapes of the dense tensors that encode features, which no graph of a tower holds. */
+export function encodingShapes(model: Record<Side, TowerSpec>): NamedShape[] {
+  return sides.flatMap((side) => [
+    ...embeddingShapes(model[side], side),
+    ...statisticsShapes(model[side], side),
+  ])
+}
+
+function embeddingShapes({ features }: TowerSpec, side: Side): NamedShape[] {
+  return features.filter(isEmbedded).map((feature) => ({
+    name: embeddingName(side, feature.name),
+    shape: [tableRows(feature), feature.dim],
+  }))
+}
+
+function statisticsShapes(tower: TowerSpec, side: Side): NamedShape[] {
+  return runningFeatures(tower).map(({ name }) => ({
+    name: statisticsName(side, name),
+    shape: [3],
+  }))
+}
+
 /** Names and shapes of every dense tensor of a model, e.g. `user.hidden_weights` or `item.statistics.year`. */
 export function denseTensorShapes(model: ModelSpec): NamedShape[] {
-  const statistics = sides.flatMap((side) =>
-    runningFeatures(model[side]).map(({ name }) => ({
-      name: statisticsName(side, name),
-      shape: [3],
-    })),
-  )
+  const statistics = sides.flatMap((side) => statisticsShapes(model[side], side))
   return [...trainedTensorShapes(model), ...statistics]
 }
 
@@ -24,15 +41,11 @@ export function denseTensorShapes(model: ModelSpec): NamedShape[] {
  */
 export function trainedTensorShapes(model: ModelSpec, prefix = ''): NamedShape[] {
   const shapes = sides.flatMap((side) => {
-    const tables = model[side].features.filter(isEmbedded).map((feature) => ({
-      name: embeddingName(side, feature.name),
-      shape: [tableRows(feature), feature.dim],
-    }))
     const tensors = towerTensors(model, side).map(({ name, shape }) => ({
       name: `${side}.${name}`,
       shape,
     }))
-    return [...tensors, ...tables]
+    return [...tensors, ...embeddingShapes(model[side], side)]
   })
   return shapes.map(({ name, shape }) => ({ name: prefix + name, shape }))
 }

@@ -20,10 +20,14 @@ export const files = {
   optimiser: 'optimiser.safetensors',
 } as const
 
+/** The encoded features of the items, which only `freshet import` reads. */
+export const itemFeaturesFile = 'item-features.safetensors'
+
 export interface ExpectedTensor {
   readonly name: string
   readonly shape: readonly number[]
   readonly dtype: 'F32' | 'F64' | 'U32'
+  readonly isOptional?: boolean
 }
 
 /** The dense parameters and both rows 0: all that serving needs besides the items. */

@@ -123,13 +123,17 @@ export async function removeGeneration(store: ArtifactStore, id: string): Promis
   await store.remove(`generations/${id}`)
 }
 
+interface WholeSource extends Source {
+  readonly manifest: GenerationManifest
+}
+
 function factsOf(manifest: GenerationManifest): GenerationFacts & { model: ModelSpec } {
   const { id, kind, parent, day, createdAt, seed, cuts, training, gate, model } = manifest
   const createdAtMs = Date.parse(createdAt)
   return { id, kind, parent, day, createdAtMs, seed, cuts, training, gate, model }
 }
 
-async function loadServing(source: Source) {
+async function loadServing(source: WholeSource) {
   const { model, counts } = source.manifest
   const { outputDim } = model
   const [dense, vectors, itemIds] = await Promise.all([
@@ -149,7 +153,7 @@ async function loadServing(source: Source) {
   }
 }
 
-async function loadRows(source: Source) {
+async function loadRows(source: WholeSource) {
   const { model, counts } = source.manifest
   const [users, items, userIds, recent] = await Promise.all([
     readTensors(source, files.userRows, rowsFileTensors(counts.users, model.dim)),
@@ -169,7 +173,7 @@ function activityOf(model: ModelSpec, { f64 }: Tensors): ActivityState {
   return { ...noActivity(), ...Object.fromEntries(columns) }
 }
 
-async function loadRecent(source: Source): Promise<RecentState> {
+async function loadRecent(source: WholeSource): Promise<RecentState> {
   const { id, counts } = source.manifest
   const { u32, f64 } = await readTensors(source, files.recent, recentFileTensors(counts))
   const recent = { counts: u32('counts'), items: u32('items'), timesMs: f64('clicked_ms') }
@@ -184,7 +188,7 @@ async function loadRecent(source: Source): Promise<RecentState> {
   return recent
 }
 
-async function loadOptimiser(source: Source): Promise<{ optimiser: Optimiser }> {
+async function loadOptimiser(source: WholeSource): Promise<{ optimiser: Optimiser }> {
   const { model, counts, lineage } = source.manifest
   const { f32, f64 } = await readTensors(
     source,

@@ -30,12 +30,17 @@ const feature = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('dense'), name: z.string(), dim: size }),
 ])
 
+const features = z.array(feature)
 const tower = z.strictObject({
-  features: z.array(feature),
+  features,
   hidden: z
     .union([size, z.array(size).min(1)])
     .transform(layerWidths)
     .describe('widths of the hidden layers; one number is one layer'),
+  shortcut: z
+    .literal('matrix')
+    .optional()
+    .describe('there is a shortcut matrix also where vectors are as wide as ID rows'),
 })
 
 const model = z
@@ -93,8 +98,10 @@ export const generationManifest = z.strictObject({
   format: z.literal(2),
   id: generationId,
   kind: z
-    .enum(['bootstrap', 'full'])
-    .describe('bootstrap: random initialisation; full: trained on whole days'),
+    .enum(['bootstrap', 'full', 'imported'])
+    .describe(
+      'bootstrap: random initialisation; full: trained on whole days; imported: made elsewhere',
+    ),
   parent: z.string().nullable().describe('generation whose parameters training started from'),
   day: z.string().nullable().describe('last day trained on, UTC, YYYY-MM-DD'),
   createdAt: z.string().describe('ISO 8601'),
@@ -122,6 +129,26 @@ export const generationManifest = z.strictObject({
     .record(z.string(), z.strictObject({ bytes: count, sha256: z.string().length(64) }))
     .describe('file name -> what it must be'),
 })
+
+const importedTower = z.object({ features: features.default([]) }).prefault({})
+
+/** What `freshet import` needs of a manifest.json; whatever else stands in it is passed over. */
+export const importManifest = z.object({
+  format: z.literal(2),
+  day: z.string().nullable().default(null),
+  model: z.object({
+    dim: size,
+    outputDim: size.optional(),
+    temperature: z.number().positive(),
+    popularityHalfLifeHours: z.number().positive().optional(),
+    user: importedTower,
+    item: importedTower,
+  }),
+  counts: z.object({ users: count, items: count }),
+  files: generationManifest.shape.files.nullable().default(null),
+})
+
+export type ImportManifest = z.infer<typeof importManifest>
 
 export type GenerationManifest = z.infer<typeof generationManifest>
 

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
+import path from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { FreshetError, messageOf } from '../../errors.ts'
 import { decodeIds } from '../../records/id-file.ts'
 import type { IdKind } from '../../records/id-file.ts'
 import { parseSafetensors } from '../../records/safetensors.ts'
 import type { Tensor, TensorData } from '../../records/safetensors.ts'
-import type { ArtifactStore } from './artifact-store.ts'
+import type { ArtifactStore, FileFacts } from './artifact-store.ts'
 import type { ExpectedTensor } from './files.ts'
 import type { GenerationManifest } from './manifest.ts'
 
@@ -14,20 +15,43 @@ const hashedAtOnceBytes = 16 << 20
 /** One generation in a store. */
 export interface Source {
   readonly store: ArtifactStore
-  readonly manifest: GenerationManifest
+  /** Where its files are; absent: `generations/<id>/` */
+  readonly folder?: string
+  readonly manifest: {
+    readonly id: string
+    /** null: nothing is said of them */
+    readonly files: GenerationManifest['files'] | null
+  }
 }
 
 /** The bytes of a file, of the size and hash that the manifest says. */
-export async function readVerified({ store, manifest }: Source, file: string): Promise<Buffer> {
-  const { id } = manifest
-  const expected = manifest.files[file]
-  if (expected === undefined) throw invalid(id, file, 'the manifest does not list it')
+export async function readVerified(source: Source, file: string): Promise<Buffer> {
+  const { id, files } = source.manifest
+  const expected = files?.[file]
+  if (files !== null && expected === undefined) {
+    throw invalid(id, file, 'the manifest does not list it')
+  }
   let bytes: Buffer
   try {
-    bytes = await store.get(placeOf(id, file))
+    bytes = await source.store.get(placeIn(source, file))
   } catch (cause) {
     throw invalid(id, file, messageOf(cause), cause)
   }
+  if (expected !== undefined) await checkFacts(id, file, bytes, expected)
+  return bytes
+}
+
+/** Name of a file in the store. */
+export function placeIn({ folder, manifest }: Source, file: string): string {
+  return folder === undefined ? placeOf(manifest.id, file) : path.posix.join(folder, file)
+}
+
+async function checkFacts(
+  id: string,
+  file: string,
+  bytes: Buffer,
+  expected: FileFacts,
+): Promise<void> {
   if (bytes.length !== expected.bytes) {
     throw invalid(id, file, `it has ${bytes.length} bytes, the manifest says ${expected.bytes}`)
   }
@@ -40,20 +64,24 @@ export async function readVerified({ store, manifest }: Source, file: string): P
   if (sha256 !== expected.sha256) {
     throw invalid(id, file, `its sha256 is ${sha256}, the manifest says ${expected.sha256}`)
   }
-  return bytes
 }
 
 export interface Tensors {
+  readonly has: (name: string) => boolean
   readonly f32: (name: string) => Float32Array
   readonly f64: (name: string) => Float64Array
   readonly u32: (name: string) => Uint32Array
 }
 
-/** Checks that a file holds exactly these tensors, and gives them by name. */
+/**
+ * Checks that a file holds exactly these tensors, and gives them by name.
+ * @param others `ignored`: the file may hold more
+ */
 export async function readTensors(
   source: Source,
   file: string,
   expected: readonly ExpectedTensor[],
+  others: 'refused' | 'ignored' = 'refused',
 ): Promise<Tensors> {
   const { id } = source.manifest
   const bytes = await readVerified(source, file)
@@ -65,12 +93,15 @@ export async function readTensors(
   }
   const names = new Set(expected.map(({ name }) => name))
   for (const each of expected) {
+    if (each.isOptional === true && !found.has(each.name)) continue
     const problem = problemOf(each, found.get(each.name))
     if (problem !== null) throw invalid(id, file, `tensor ${each.name} ${problem}`)
   }
   const extra = [...found.keys()].find((name) => !names.has(name))
-  if (extra !== undefined) throw invalid(id, file, `tensor ${extra} is not part of the model`)
+  if (extra !== undefined && others === 'refused')
+    throw invalid(id, file, `tensor ${extra} is not part of the model`)
   return {
+    has: (name) => found.has(name),
     f32: (name) => found.get(name)!.data as Float32Array,
     f64: (name) => found.get(name)!.data as Float64Array,
     u32: (name) => found.get(name)!.data as Uint32Array,

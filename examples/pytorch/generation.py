@@ -1,0 +1,64 @@
+"""Writes a trained two-tower in the form that `freshet import` reads: docs/import.md of freshet describes every file."""
+
+import json
+from pathlib import Path
+
+import fastavro
+import torch
+from safetensors.torch import save_file
+
+
+def write_generation(folder, model, towers, tables, day):
+    """model: as in manifest.json. towers: side -> module of (rows[, features]). tables: side -> see the keys below."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    dense = {}
+    for side, name in (("user", "freshet.UserId"), ("item", "freshet.ItemId")):
+        table = tables[side]
+        _write_tower(folder / f"{side}-tower.onnx", towers[side], model["dim"], table.get("features"))
+        schema = {"type": "record", "name": name, "fields": [{"name": "id", "type": "string"}]}
+        with open(folder / f"{side}-ids.avro", "wb") as file:
+            fastavro.writer(file, schema, [{"id": each} for each in table["ids"]])
+        rows = {"rows": _floats(table["rows"])}
+        if "seen_ms" in table:
+            rows["seen_ms"] = torch.as_tensor(table["seen_ms"], dtype=torch.float64)
+        save_file(rows, folder / f"{side}-rows.safetensors")
+        dense[f"{side}.default_row"] = _floats(table["default_row"])
+        for feature, embedding in table.get("embeddings", {}).items():
+            dense[f"{side}.embedding.{feature}"] = _floats(embedding)
+    save_file(dense, folder / "dense.safetensors")
+    items = tables["item"]
+    inputs = [_floats(items["rows"])]
+    if "features" in items:
+        inputs.append(_floats(items["features"]))
+        save_file({"features": inputs[1]}, folder / "item-features.safetensors")
+    with torch.no_grad():
+        vectors = towers["item"](*inputs)
+    save_file({"vectors": _floats(vectors)}, folder / "item-vectors.safetensors")
+    counts = {"users": len(tables["user"]["ids"]), "items": len(items["ids"])}
+    manifest = {"format": 2, "day": day, "model": model, "counts": counts}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _write_tower(path, tower, dim, features):
+    examples = [torch.zeros(2, dim)]
+    names = ["rows"]
+    if features is not None:
+        examples.append(torch.zeros(2, features.shape[1]))
+        names.append("features")
+    torch.onnx.export(
+        tower.eval(),
+        tuple(examples),
+        str(path),
+        input_names=names,
+        output_names=["vectors"],
+        dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in names),
+        opset_version=18,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _floats(values):
+    return torch.as_tensor(values).detach().to(torch.float32).contiguous()
