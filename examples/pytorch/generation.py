@@ -15,7 +15,7 @@ def write_generation(folder, model, towers, tables, day):
     dense = {}
     for side, name in (("user", "freshet.UserId"), ("item", "freshet.ItemId")):
         table = tables[side]
-        _write_tower(folder / f"{side}-tower.onnx", towers[side], model["dim"], table.get("features"))
+        write_tower(folder / f"{side}-tower.onnx", towers[side], model["dim"], table.get("features"))
         schema = {"type": "record", "name": name, "fields": [{"name": "id", "type": "string"}]}
         with open(folder / f"{side}-ids.avro", "wb") as file:
             fastavro.writer(file, schema, [{"id": each} for each in table["ids"]])
@@ -40,7 +40,7 @@ def write_generation(folder, model, towers, tables, day):
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def _write_tower(path, tower, dim, features):
+def write_tower(path, tower, dim, features):
     examples = [torch.zeros(2, dim)]
     names = ["rows"]
     if features is not None:

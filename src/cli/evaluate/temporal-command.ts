@@ -3,6 +3,9 @@ import os from 'node:os'
 import { loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/schema.ts'
 import { FreshetError } from '../../errors.ts'
+import { openDirectoryStore } from '../../runtime/generation/artifact-store.ts'
+import { loadGeneration } from '../../runtime/generation/generation.ts'
+import type { TrainableGeneration } from '../../runtime/generation/generation.ts'
 import { openFiles } from '../../runtime/replay/open-files.ts'
 import type { EvaluateOptions } from '../commands/evaluate.ts'
 import { readConfigFile } from '../options.ts'
@@ -32,8 +35,12 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   const config = configOf(events, options)
   const source = await openFiles(events, replaySeed)
   const { days, until = null, rankWith } = options
-  const questions = await questionsOf(source, config, { days, until })
+  const questions = {
+    ...(await questionsOf(source, config, { days, until })),
+    first: await firstOf(config),
+  }
   const asked = [...questions.cases.keys()]
+  expectUnlearnt(questions.first, asked[0]!)
   const all = [...questions.cases.values()].flat().flatMap(({ cases }) => cases)
   const [from, to] = [asked[0]!, asked.at(-1)!]
   const freshCases = all.filter(({ isFresh }) => isFresh).length
@@ -69,6 +76,21 @@ export async function runTemporal(options: EvaluateOptions): Promise<void> {
   const problems = agreements.flatMap(disagreements)
   for (const problem of problems) say(`freshet: ${problem}`)
   if (problems.length > 0) process.exitCode = 1
+}
+
+/** What `generations.first` names; null: random parameters */
+async function firstOf({ generations, artifacts }: Config): Promise<TrainableGeneration | null> {
+  const { first } = generations
+  if (first === null) return null
+  return loadGeneration(openDirectoryStore(artifacts.dir), first, { for: 'training' })
+}
+
+function expectUnlearnt(first: TrainableGeneration | null, from: string): void {
+  if (first === null || first.day === null || first.day < from) return
+  throw new FreshetError(
+    'USAGE_INVALID',
+    `generations.first ${first.id} has learnt ${first.day}, and the days that are asked about begin with ${from}: ask about fewer with --days`,
+  )
 }
 
 interface Asked {

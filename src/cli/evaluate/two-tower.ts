@@ -49,6 +49,8 @@ export interface Questions {
   readonly days: readonly JoinedDay[]
   readonly items: ClickedItems
   readonly cases: ReadonlyMap<string, readonly CasesOfWindow[]>
+  /** What training goes on from, behind its day; absent: random parameters */
+  readonly first?: TrainableGeneration | null
 }
 
 /**
@@ -57,12 +59,15 @@ export interface Questions {
  * @returns figures of each row, and last those of what is asked beside them
  */
 export async function askTwoTowers(
-  { days, items, cases }: Questions,
+  { days: all, items, cases, first = null }: Questions,
   config: TrainingConfig,
   order: Order = 'shuffled',
   beside: Beside | null = null,
 ): Promise<readonly ModelFigures[]> {
-  const { seed, engine, ...model } = config.model
+  const { seed, engine, ...configured } = config.model
+  const model = first?.model ?? configured
+  const isLearnt = ({ day }: JoinedDay): boolean => first !== null && day <= (first.day ?? '')
+  const days = all.filter((day) => !isLearnt(day))
   const lineages = new Lineages(openEngine(engine), config)
   const contenders = twoTowerRows.map(
     (row) => new Contender(row, new MemoryServing(model, items), items),
@@ -73,10 +78,10 @@ export async function askTwoTowers(
   const of = (...kinds: TwoTowerRow['kind'][]) =>
     contenders.filter(({ row }) => kinds.includes(row.kind))
   try {
-    let generation = bootstrapGeneration('bootstrap', model, seed, 0)
-    const incremental = await lineages.open(generation, [])
+    let generation = first ?? bootstrapGeneration('bootstrap', model, seed, 0)
+    let before = all.findLast(isLearnt) ?? null
+    const incremental = await lineages.open(generation, before?.catalogue ?? [])
     for (const one of of('incremental')) await one.load(incremental)
-    let before: JoinedDay | null = null
     for (const day of days) {
       beside?.signal.throwIfAborted()
       const asked = cases.get(day.day)
