@@ -31,7 +31,7 @@ type Value<T> = T extends { readonly isTold: true; readonly value: infer V } ? V
 
 /** The facts of a deployment where everything is as it should be, to be changed by a test. */
 export interface Deployment {
-  config: Mutable<Context['config']>
+  config: Context['config']
   host: Mutable<HostFacts>
   brokers: Mutable<KafkaFacts['brokers']>
   cluster: Mutable<ClusterFacts>

@@ -10,7 +10,7 @@ import { openDirectoryStore } from '../../../src/runtime/generation/artifact-sto
 import { bootstrapGeneration, writeGeneration } from '../../../src/runtime/generation/generation.ts'
 import { temporaryDir } from '../../support/own-servers.ts'
 
-const model = { dim: 4, temperature: 0.1, user: { features: [], hidden: 4 } }
+const model = { dim: 4, outputDim: 4, temperature: 0.1, user: { features: [], hidden: [4] } }
 
 test('what fails or takes too long is told as why, and never thrown', async () => {
   expect(await within(1_000, () => Promise.resolve(3))).toEqual(told(3))

@@ -96,7 +96,7 @@ test.each<[string, (rig: Awaited<ReturnType<typeof folder>>) => Promise<void>, s
     'a feature that nobody has',
     ({ manifest }) =>
       manifest(({ model }) => {
-        const { features } = model['item'] as { features: { name: string }[] }
+        const { features } = model!['item'] as { features: { name: string }[] }
         features[0]!.name = 'genre'
       }),
     'item feature genre is not known: model.item.features of the configuration has genres, year',
