@@ -25,7 +25,7 @@ export interface DecoderOptions {
  * @throws FreshetError RECORD_UNDECODABLE; CONFIG_INVALID at once for schemas that are invalid or cannot be resolved
  */
 export function compileDecoder(writer: AvroSchema, options: DecoderOptions = {}): AvroDecoder {
-  const type = avroType(writer, options.areLongsRounded)
+  const type = avroType(writer, options.areLongsRounded === true ? longsRounded : undefined)
   const guard = compileGuard(writer, options.areLongsRounded)
   const target = options.reader === undefined ? type : avroType(options.reader)
   const resolver = options.reader === undefined ? undefined : resolverOf(target, type)
@@ -40,6 +40,23 @@ export function compileDecoder(writer: AvroSchema, options: DecoderOptions = {})
     } catch (cause) {
       throw new FreshetError('RECORD_UNDECODABLE', `Avro: ${messageOf(cause)}`, { cause })
     }
+  }
+}
+
+/**
+ * Decodes records that stand one behind the other, as in the blocks of a container file. Integers beyond 2^53 are bigints, and longs
+ * that the schema calls timestamps are Dates, so that nothing has to be known of their unit.
+ * @returns the record, and the offset behind it
+ * @throws FreshetError RECORD_UNDECODABLE; CONFIG_INVALID at once for an invalid schema
+ */
+export function compileRowDecoder(
+  schema: AvroSchema,
+): (bytes: Buffer, offset: number) => { readonly value: unknown; readonly end: number } {
+  const type = avroType(schema, typedLongs)
+  const guard = compileGuard(schema, true)
+  return (bytes, offset) => {
+    const end = guard(bytes, offset)
+    return { value: type.decode(bytes, offset).value, end }
   }
 }
 
@@ -68,14 +85,14 @@ function misfitOf(type: Type, value: unknown): string | undefined {
 }
 
 /** @throws FreshetError CONFIG_INVALID */
-function avroType(schema: AvroSchema, areLongsRounded = false): Type {
+function avroType(schema: AvroSchema, typeHook?: typeof longsRounded): Type {
   try {
     return avsc.Type.forSchema(withoutMaps(schema) as avsc.schema.AvroSchema, {
       logicalTypes: { [mapLogicalType]: MapType },
       assertLogicalTypes: true,
       // Records are then plain: nothing but their fields to be met by whoever goes through them.
       omitRecordMethods: true,
-      ...(areLongsRounded ? { typeHook: longsRounded } : {}),
+      ...(typeHook === undefined ? {} : { typeHook }),
     })
   } catch (cause) {
     const message = `invalid Avro schema: ${messageOf(cause)}`
@@ -92,20 +109,44 @@ function resolverOf(reader: Type, writer: Type): ReturnType<Type['createResolver
   }
 }
 
-const roundedLong = avsc.types.LongType.__with({
-  fromBuffer: (bytes: Buffer) => Number(bytes.readBigInt64LE()),
-  toBuffer: longToBuffer,
-  fromJSON: Number,
-  toJSON: Number,
-  isValid: (value: unknown) => typeof value === 'number',
-  compare: (a: number, b: number) => a - b,
-})
+const roundedLong = longType(Number)
+
+const exactLong = longType((long) => (isSafe(long) ? Number(long) : long))
+
+const timestamps: Readonly<Record<string, Type>> = {
+  millis: longType((long) => new Date(Number(long))),
+  micros: longType((long) => new Date(Math.floor(Number(long) / 1_000))),
+  nanos: longType((long) => new Date(Math.floor(Number(long) / 1_000_000))),
+}
+
+function isSafe(long: bigint): boolean {
+  return Number.isSafeInteger(Number(long))
+}
+
+/** A long that is read as something else than avsc's own, which refuses what is beyond 2^53. */
+function longType(read: (long: bigint) => unknown): Type {
+  return avsc.types.LongType.__with({
+    fromBuffer: (bytes: Buffer) => read(bytes.readBigInt64LE()),
+    toBuffer: longToBuffer,
+    fromJSON: Number,
+    toJSON: Number,
+    isValid: (value: unknown) => typeof value === 'number',
+    compare: (a: number, b: number) => a - b,
+  })
+}
 
 /** With a registry alone, avsc would leave out the longs that have a logical type. */
 function longsRounded(schema: unknown): Type | undefined {
   const type =
     typeof schema === 'object' && schema !== null && 'type' in schema ? schema.type : schema
   return type === 'long' ? roundedLong : undefined
+}
+
+function typedLongs(schema: unknown): Type | undefined {
+  if (longsRounded(schema) === undefined) return undefined
+  const logicalType = (schema as { readonly logicalType?: string }).logicalType ?? ''
+  const [, unit] = /^(?:local-)?timestamp-(millis|micros|nanos)$/.exec(logicalType) ?? []
+  return unit === undefined ? exactLong : timestamps[unit]
 }
 
 function longToBuffer(value: number): Buffer {

@@ -13,11 +13,11 @@ export const itemsMax = 10_000
 
 const anId = `a non-empty string of at most ${idBytesMax} bytes, or an integer within 2^53`
 
-/** Strings as they are; integers become strings. */
+/** Strings as they are; integers become strings, also the 64-bit ones that columnar files have as bigint. */
 export function idOf(value: unknown, field: string, names?: FieldNames): string {
   if (typeof value === 'string') {
     if (value.length > 0 && isShort(value)) return value
-  } else if (typeof value === 'number' && Number.isSafeInteger(value)) {
+  } else if (isInteger(value)) {
     return `${value}`
   }
   throw invalid(field, names, describe(value), anId)
@@ -65,7 +65,7 @@ function withoutRepeats(ids: readonly string[]): readonly string[] {
 export function textOf(value: unknown, field: string, absent: string, names?: FieldNames): string {
   if (value === undefined || value === null) return absent
   if (typeof value === 'string' && isShort(value)) return value
-  if (typeof value === 'number' && Number.isFinite(value)) return `${value}`
+  if (isInteger(value) || Number.isFinite(value)) return `${value as number}`
   throw invalid(field, names, describe(value), `a string of at most ${idBytesMax} bytes`)
 }
 
@@ -82,7 +82,7 @@ export const isoFormat = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:
 /** The last moment that a JavaScript Date can hold. */
 export const timeMsMax = 8.64e15
 
-/** Milliseconds since 1970; finer units are cut down to them. */
+/** Milliseconds since 1970; finer units are cut down to them. A Date, as typed columns have it, needs no unit. */
 export function eventTimeOf(
   value: unknown,
   field: string,
@@ -95,6 +95,8 @@ export function eventTimeOf(
 }
 
 function millisecondsOf(value: unknown, unit: TimeUnit): number {
+  if (value instanceof Date) return value.getTime()
+  if (typeof value === 'bigint') return millisecondsOf(Number(value), unit)
   if (typeof value === 'number') {
     if (unit === 'ms') return value
     if (unit === 'iso') return NaN
@@ -132,11 +134,16 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
   if (Array.isArray(value)) return `an array of ${value.length}`
+  if (value instanceof Date) return `the time ${value.getTime()} ms`
   if (typeof value === 'object') return 'an object'
   if (typeof value !== 'string') return String(value)
   const shown = value.length > shownMax ? `${value.slice(0, shownMax)}…` : value
   const length = value.length > shownMax ? ` (${value.length} characters)` : ''
   return `${JSON.stringify(shown)}${length}`
+}
+
+function isInteger(value: unknown): value is number | bigint {
+  return typeof value === 'bigint' || Number.isSafeInteger(value)
 }
 
 /** Whether an id fits `idBytesMax`. */

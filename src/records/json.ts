@@ -87,8 +87,8 @@ export function categoricalOf(value: unknown, field: string, names?: FieldNames)
 
 function categoryOf(value: unknown, field: string, names?: FieldNames): string {
   if (typeof value === 'string') return value
-  const isNumber = typeof value === 'number' && Number.isFinite(value)
-  if (typeof value === 'boolean' || isNumber) return `${value}`
+  const isNumber = typeof value === 'bigint' || Number.isFinite(value)
+  if (typeof value === 'boolean' || isNumber) return `${value as number}`
   throw invalid(field, names, describe(value), 'a string, number or boolean, or an array of them')
 }
 

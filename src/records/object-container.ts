@@ -13,6 +13,11 @@ const markerBytes = 16
 const blockBytes = 64 * 1024
 /** What the blocks of a file may come to, decompressed: so many bytes, and so many for each byte of the file. */
 const [expandedBytesMin, expandedBytesEach] = [64 * 2 ** 20, 32]
+/** The most that so many bytes may come to. */
+export function expandedBytesMax(bytes: number): number {
+  return expandedBytesMin + expandedBytesEach * bytes
+}
+
 const hashKey = 'freshet.sha256'
 const none = Buffer.alloc(0)
 
@@ -139,6 +144,14 @@ export function decodeContainer<T>(
   }
 }
 
+/** What stands in front of the blocks: for readers that take a file block by block. @throws FreshetError RECORD_UNDECODABLE */
+export function readContainerHeader(reader: AvroReader): {
+  readonly metadata: ReadonlyMap<string, string>
+  readonly marker: Buffer
+} {
+  return { metadata: readHeader(reader), marker: readMarker(reader) }
+}
+
 function readHeader(reader: AvroReader): Map<string, string> {
   reader.pass('the magic number', magic.length)
   if (!reader.bytes.subarray(0, magic.length).equals(magic)) {
@@ -236,7 +249,7 @@ function valuesOf<T>(
   codec: ContainerCodec | undefined,
 ): T[] {
   const values: T[] = []
-  let bytesLeft = expandedBytesMin + expandedBytesEach * bytes.length
+  let bytesLeft = expandedBytesMax(bytes.length)
   for (const { count, content, end } of frames) {
     try {
       const block = bytes.subarray(content, end)

@@ -62,6 +62,19 @@ export function compileFields(
   }
 }
 
+/** The top-level fields of a record that the mapping looks at: of a file with many columns, only these are read. */
+export function fieldsRead(
+  record: 'impression' | 'click',
+  fields: Readonly<Record<string, FieldMapping>>,
+): ReadonlySet<string> {
+  const paths = Object.entries(fields).flatMap(([field, from]) => nameOf(field, from))
+  const firstName = /^[^.[]+/
+  return new Set([
+    ...fieldsOf[record],
+    ...paths.map(([, path]) => firstName.exec(path)?.[0] ?? path),
+  ])
+}
+
 function readerOf(from: FieldMapping): PathReader {
   if (typeof from === 'string') return compilePath(from)
   if ('constant' in from) return () => from.constant

@@ -38,7 +38,7 @@ export function compileMapping(options: MappingOptions): Mapping {
     const value = checkedValue(record, options)
     const format = options.format === 'auto' ? formatOf(record) : options.format
     const event = read(recordOf(format === 'json' ? parseJson(value) : decodeAvro(value)))
-    if (event.eventTimeMs > record.timestampMs + options.futureSkewMs) throw inFuture(event, record)
+    expectPast(event, record.timestampMs, options.futureSkewMs)
     return event
   }
 }
@@ -102,9 +102,15 @@ function compileAvro({ record, schema }: MappingOptions): (value: Buffer) => unk
   }
 }
 
-function inFuture(event: Impression | Click, record: SourceRecord): FreshetError {
-  const eventTime = new Date(event.eventTimeMs).toISOString()
-  const arrival = new Date(record.timestampMs).toISOString()
+/** @throws FreshetError EVENT_TIME_IN_FUTURE */
+export function expectPast(
+  { eventTimeMs }: Impression | Click,
+  arrivalMs: number,
+  futureSkewMs: number,
+): void {
+  if (eventTimeMs <= arrivalMs + futureSkewMs) return
+  const eventTime = new Date(eventTimeMs).toISOString()
+  const arrival = new Date(arrivalMs).toISOString()
   const message = `event_time: ${eventTime} is later than its record, ${arrival}, by more than ingest.futureSkewMs`
-  return new FreshetError('EVENT_TIME_IN_FUTURE', message, { field: 'event_time' })
+  throw new FreshetError('EVENT_TIME_IN_FUTURE', message, { field: 'event_time' })
 }

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { FreshetError } from '../../errors.ts'
-import { describe, eventTimeOf, idOf, invalid } from '../../records/fields.ts'
-import { clickOf, impressionOf, isAbsent, itemOf, type Unchecked } from '../../records/json.ts'
+import { describe, invalid } from '../../records/fields.ts'
+import { clickOf, impressionOf, type Unchecked } from '../../records/json.ts'
 import { TimeQueue } from '../../streams/generator/time-queue.ts'
-import type { SourceEvent } from '../../streams/source-event.ts'
+import { itemChangeOf, type SourceEvent } from '../../streams/source-event.ts'
 import { brokenLine, readLines, unreadable } from './lines.ts'
 import { eventsIn, type ReplayPosition, type ReplaySource } from './source.ts'
 
@@ -132,15 +132,7 @@ function eventOf(record: Unchecked, kind: RecordKind): SourceEvent {
       return impressionOf(record)
     case 'click':
       return clickOf(record)
-    case 'item': {
-      const time = record['event_time']
-      if (record['withdrawn'] === true) {
-        const itemId = idOf(record['item_id'], 'item_id')
-        return { kind, itemId, item: null, eventTimeMs: eventTimeOf(time, 'event_time') }
-      }
-      const item = itemOf(record)
-      const eventTimeMs = isAbsent(time) ? item.createdAtMs : eventTimeOf(time, 'event_time')
-      return { kind, itemId: item.itemId, item, eventTimeMs }
-    }
+    case 'item':
+      return itemChangeOf(record)
   }
 }
