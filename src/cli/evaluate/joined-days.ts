@@ -1,11 +1,11 @@
 import { decodeExample, encodeEvent } from '../../records/codec.ts'
 import { bodyOfExample } from '../../records/example-codec.ts'
-import type { Click, Example, Impression } from '../../records/types.ts'
-import { joiner, type JoinerOptions } from '../../streams/joiner.ts'
+import type { Example } from '../../records/types.ts'
+import type { JoinerOptions } from '../../streams/joiner.ts'
 import type { ComparedWindow } from '../../streams/comparison.ts'
 import type { CatalogueChange } from '../../streams/learner-types.ts'
+import { OfflineJoiner } from '../../streams/offline-joiner.ts'
 import type { SourceEvent } from '../../streams/source-event.ts'
-import type { SourceRecord } from '../../streams/stage.ts'
 
 export const dayMs = 86_400_000
 
@@ -49,20 +49,16 @@ export async function* joinedDays(
 
 class Days {
   readonly #windowMs: number
-  readonly #stage: ReturnType<typeof joiner>
-  readonly #state
+  readonly #joiner: OfflineJoiner
   readonly #catalogue = new Map<string, CatalogueChange>()
   #startMs: number | null = null
-  #records: SourceRecord[] = []
+  #values: Buffer[] = []
   #changes: { readonly timeMs: number; readonly change: CatalogueChange }[] = []
-  #offset = 0
   readonly #ends = { items: 0, examples: 0 }
 
   constructor(options: Omit<JoinerOptions, 'topics'>, windowMs: number) {
-    const topics = { examples: 'examples', deadLetters: 'dead-letters' }
     this.#windowMs = windowMs
-    this.#stage = joiner({ ...options, topics })
-    this.#state = this.#stage.init()
+    this.#joiner = new OfflineJoiner(options, 1)
   }
 
   get isEmpty(): boolean {
@@ -81,14 +77,14 @@ class Days {
       return
     }
     this.#startMs ??= Math.floor(event.eventTimeMs / dayMs) * dayMs
-    this.#records.push(this.#recordOf(event))
+    const { examples } = this.#joiner.add(0, encodeEvent(event), event.eventTimeMs)
+    for (const value of examples) this.#values.push(value)
   }
 
   /** The day so far; the next event opens another one. */
   close(): JoinedDay {
     const startMs = this.#startMs!
-    const outputs = this.#stage.onBatch(this.#state, this.#records)
-    const values = outputs.flatMap(({ topic, value }) => (topic === 'examples' ? [value!] : []))
+    const values = this.#values
     const examples = values.map(decodeExample).filter(isExample)
     const day = {
       ...{ day: new Date(startMs).toISOString().slice(0, 10), startMs, examples },
@@ -97,15 +93,9 @@ class Days {
       catalogue: [...this.#catalogue.values()],
     }
     this.#startMs = null
-    this.#records = []
+    this.#values = []
     this.#changes = []
     return day
-  }
-
-  #recordOf(event: Impression | Click): SourceRecord {
-    const key = Buffer.from(event.userId)
-    const about = { topic: 'events', partition: 0, offset: this.#offset++, key }
-    return { ...about, timestampMs: event.eventTimeMs, value: encodeEvent(event) }
   }
 
   #windowsOf(dayStartMs: number, examples: readonly Example[]): JoinedWindow[] {
