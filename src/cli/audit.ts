@@ -7,7 +7,7 @@ import { readExample } from '../runtime/compactor-record.ts'
 import { readControl } from '../runtime/control.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import type { KafkaClient } from '../runtime/ports.ts'
-import { dayNamed, dayOf } from '../streams/day-cut.ts'
+import { dayNamed, dayOf, type Day } from '../streams/day-cut.ts'
 import type { AuditOptions } from './commands/audit.ts'
 import { withKafka } from './connect.ts'
 import { effectiveConfig } from './options.ts'
@@ -76,6 +76,9 @@ export async function auditDay(day: string, deps: AuditDeps): Promise<DayAudit> 
   const bounds = await kafka.offsets(topic)
   const archived = await readArchive(archive, day)
   const problems = [...archived.problems, ...(await foreignFiles(archive, day, ranges))]
+  const isFirst = ranges.some(({ from }) => from === null)
+  const backfilled = isFirst ? await archive.newestBackfilled() : null
+  const firstDay = backfilled === null ? 0 : dayNamed(backfilled) + 1
   const unproven: string[] = []
   const inLog = new ExamplesHash()
   const partitions: PartitionAudit[] = []
@@ -83,7 +86,8 @@ export async function auditDay(day: string, deps: AuditDeps): Promise<DayAudit> 
     const low = bounds.find((one) => one.partition === partition)?.low ?? 0
     const from = range.from ?? archived.from.get(partition) ?? low
     const whole = { partition, from, to: range.to }
-    const log = await readLog(deps, day, { ...whole, from: Math.max(from, low) }, inLog)
+    const read = { ...whole, from: Math.max(from, low) }
+    const log = await readLog(deps, day, read, firstDay, inLog)
     const isWhole = low <= from || from === range.to
     if (!isWhole) {
       unproven.push(
@@ -110,8 +114,12 @@ export async function auditDay(day: string, deps: AuditDeps): Promise<DayAudit> 
 }
 
 /** `from` is null where no day is cut before. */
-async function rangesOf(day: string, { document }: AuditDeps) {
+async function rangesOf(day: string, { document, archive }: AuditDeps) {
   const cut = document?.cuts[day]
+  if (cut === undefined && (await archive.readSeal(day))?.backfill !== undefined) {
+    const message = `${day} was backfilled from files: there is no log to hold it against`
+    throw new FreshetError('USAGE_INVALID', message)
+  }
   if (document === null || cut === undefined) {
     const days = Object.keys(document?.cuts ?? {}).sort()
     const known = days.length === 0 ? 'no day yet' : `${days[0]!} to ${days.at(-1)!}`
@@ -190,8 +198,10 @@ async function readLog(
   { kafka, topic }: AuditDeps,
   day: string,
   { partition, from, to }: ArchivedRange,
+  first: Day,
   hash: ExamplesHash,
 ) {
+  let isOpen = first === 0
   const ends = dayNamed(day) + 1
   const counts = { examples: 0, stragglers: 0, unreadable: 0 }
   const problems: string[] = []
@@ -199,6 +209,9 @@ async function readLog(
     for (const record of records) {
       const read = readExample(record.value)
       const recordDay = read === null ? null : dayOf(read.eventTimeMs)
+      // What the log begins with may be of days that were backfilled.
+      isOpen ||= recordDay !== null && recordDay >= first
+      if (!isOpen) continue
       if (recordDay !== null && recordDay >= ends) {
         const time = new Date(read!.eventTimeMs).toISOString()
         problems.push(`partition ${partition}: offset ${record.offset} (${time}) is of a later day`)

@@ -54,6 +54,7 @@ export class CompactorDays {
     if (!files.isThrough(document.cuts[day]!) || training.isWaitingAfterFailure) return false
     try {
       const seal = (await archive.readSeal(day)) ?? (await this.#seal(day, document))
+      if (seal.backfill !== undefined) throw backfilledMeanwhile(day)
       this.#sealed.set(day, seal.examples)
       metrics.dayExamples.set(seal.examples)
       if (seal.examples === 0) {
@@ -117,6 +118,13 @@ export class CompactorDays {
     }
     return new CompactorCatalogue(kafka, topics.items, [], [])
   }
+}
+
+function backfilledMeanwhile(day: string): FreshetError {
+  return new FreshetError(
+    'FILE_INVALID',
+    `archive/day=${day} was backfilled while the log had the day, too: move it out of the archive, and start the compactor again`,
+  )
 }
 
 /** The archive holds exactly what the control document says is the day. */

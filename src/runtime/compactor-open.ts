@@ -66,9 +66,12 @@ export async function restoreCompactor(
     offsets[partition] = Math.max(from, low)
   }
   const last = decided.at(-1)?.day ?? null
+  const backfilled = last === null ? await archive.newestBackfilled() : null
   const fold = new DayFold(
     offsets.map((offset, partition) => ({ offset, starts: startsOf(files, partition, last) })),
     decided,
+    // What the log still has of days that were backfilled would train twice.
+    backfilled === null ? 0 : dayNamed(backfilled) + 1,
   )
   const lost = offsets.flatMap((to, partition) => {
     const from = through[partition]!

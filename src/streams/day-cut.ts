@@ -62,10 +62,20 @@ interface PartitionDays {
  */
 export class DayFold {
   readonly #partitions: readonly PartitionDays[]
+  /** What is older belongs to no day as long as none is open. */
+  readonly #first: Day
   #decided: Day | null
 
-  /** @param decided in the order of their days */
-  constructor(partitions: readonly PartitionStart[], decided: readonly DecidedCut[]) {
+  /**
+   * @param decided in the order of their days
+   * @param first the first day that the log may begin with, where those before are known from elsewhere
+   */
+  constructor(
+    partitions: readonly PartitionStart[],
+    decided: readonly DecidedCut[],
+    first: Day = 0,
+  ) {
+    this.#first = first
     this.#decided = decided.at(-1)?.day ?? null
     this.#partitions = partitions.map(({ offset, starts }, partition) => ({
       position: offset,
@@ -101,7 +111,7 @@ export class DayFold {
     this.advance(partition, offset)
     const { cuts, starts } = this.#partitions[partition]!
     const open = this.openDay(partition)
-    const opensDay = cuts.length === 0 && day !== null && (open === null || day > open)
+    const opensDay = cuts.length === 0 && day !== null && day > (open ?? this.#first - 1)
     if (opensDay) starts.push({ day, offset })
     this.advance(partition, offset + 1)
     return opensDay ? day : open

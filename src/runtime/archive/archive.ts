@@ -10,13 +10,22 @@ import type { ArtifactStore } from '../generation/artifact-store.ts'
 import type { Logger } from '../ports.ts'
 import { decodeCatalogueFile, encodeCatalogueFile } from './catalogue-file.ts'
 import { deflate } from './deflate.ts'
+import {
+  catalogueOf,
+  checkContiguous,
+  dayIn,
+  folder,
+  folderOf,
+  metadataOf,
+  nameOf,
+  rangeIn,
+  sealOf,
+  withoutContained,
+  type ArchivedRange,
+  type Origin,
+} from './names.ts'
 
-/** Offsets [from, to) of a partition of the examples topic. */
-export interface ArchivedRange {
-  readonly partition: number
-  readonly from: number
-  readonly to: number
-}
+export type { ArchivedRange } from './names.ts'
 
 const range = z.strictObject({
   partition: z.number().int().nonnegative(),
@@ -30,9 +39,10 @@ const daySeal = z.strictObject({
   ranges: z.array(range).readonly(),
   examples: z.number().int().nonnegative(),
   hash: z.string(),
+  backfill: z.string().optional(),
 })
 
-/** What a day holds once its cut is fixed. `hash`: see ExamplesHash. */
+/** What a day holds once its cut is fixed. `hash`: see ExamplesHash; `backfill`: the run that made it, where the log did not. */
 export type DaySeal = z.infer<typeof daySeal>
 
 /**
@@ -41,17 +51,22 @@ export type DaySeal = z.infer<typeof daySeal>
  * A file is there whole or not at all, and its name says which offsets it holds, so a writer that starts again sees what is missing.
  */
 export interface Archive {
-  /** Ranges of a day, by partition and offset; only what is durably there. */
+  /** Ranges of a day of the log, by partition and offset; only what is durably there. */
   ranges(day: string): Promise<readonly ArchivedRange[]>
   days(): Promise<readonly string[]>
-  /** Every file of a day, also those whose range lies inside another's. */
+  /** Every file of a day of the log, also those whose range lies inside another's. */
   files(day: string): Promise<readonly ArchivedRange[]>
   /** Removes a file that another one, or the log, makes superfluous. */
   remove(day: string, range: ArchivedRange): Promise<void>
   /** One past the last archived offset of each partition. */
   through(): Promise<ReadonlyMap<number, number>>
   /** Writes the examples of [from, to), all of one day. `values`: record values of the topic, in order; heartbeats are left out. */
-  write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void>
+  write(
+    day: string,
+    range: ArchivedRange,
+    values: readonly Buffer[],
+    origin?: Origin,
+  ): Promise<void>
   /**
    * Avro bodies of every example of a day, file by file; of a sealed day: of the files that were sealed.
    * @throws FreshetError FILE_INVALID where ranges overlap or leave a gap, or a file is damaged
@@ -61,10 +76,18 @@ export interface Archive {
   writeCatalogue(day: string, entries: readonly CatalogueChange[]): Promise<void>
   /** @throws FreshetError FILE_MISSING, FILE_INVALID */
   readCatalogue(day: string): Promise<readonly CatalogueChange[]>
-  /** Fixes what the day holds. The files are read once. @throws FreshetError FILE_INVALID */
-  seal(day: string, ranges: readonly ArchivedRange[]): Promise<DaySeal>
+  /**
+   * Fixes what the day holds. The files are read once.
+   * @param backfill the run that made the day, where the log did not
+   * @throws FreshetError FILE_INVALID
+   */
+  seal(day: string, ranges: readonly ArchivedRange[], backfill?: string): Promise<DaySeal>
   /** Null while a day is open. @throws FreshetError FILE_INVALID */
   readSeal(day: string): Promise<DaySeal | null>
+  /** Removes a day and everything in it. */
+  removeDay(day: string): Promise<void>
+  /** Null: there is none. @throws FreshetError FILE_INVALID */
+  newestBackfilled(): Promise<string | null>
 }
 
 /** @param log is told which files are passed over */
@@ -98,10 +121,6 @@ export class ExamplesHash {
   }
 }
 
-const folder = 'archive'
-const dayPattern = /^day=(\d{4}-\d{2}-\d{2})$/
-const filePattern = /^examples-(0|[1-9]\d*)-(0|[1-9]\d*)-([1-9]\d*)\.avro$/
-
 class StoredArchive implements Archive {
   readonly #store: ArtifactStore
   readonly #log: Pick<Logger, 'warn'> | undefined
@@ -113,7 +132,7 @@ class StoredArchive implements Archive {
 
   async days(): Promise<readonly string[]> {
     const names = await this.#store.list(folder)
-    return names.flatMap((name) => dayPattern.exec(name)?.[1] ?? [])
+    return names.flatMap((name) => dayIn(name) ?? [])
   }
 
   async ranges(day: string): Promise<readonly ArchivedRange[]> {
@@ -121,21 +140,14 @@ class StoredArchive implements Archive {
   }
 
   async files(day: string): Promise<readonly ArchivedRange[]> {
-    const found = (await this.#store.list(`${folder}/day=${day}`)).flatMap((name) => {
-      const match = filePattern.exec(name)
-      if (match === null) return []
-      const [partition, from, to] = match.slice(1).map(Number) as [number, number, number]
-      if (from >= to) {
-        throw new FreshetError('FILE_INVALID', `${folder}/day=${day}/${name}: no such offsets`)
-      }
-      return [{ partition, from, to }]
-    })
+    const names = await this.#store.list(folderOf(day))
+    const found = names.flatMap((name) => rangeIn(day, name) ?? [])
     // Of two that begin at one offset the longer comes first, and the other one lies inside it.
     return found.sort((a, b) => a.partition - b.partition || a.from - b.from || b.to - a.to)
   }
 
   async remove(day: string, range: ArchivedRange): Promise<void> {
-    await this.#store.remove(nameOf(day, range))
+    await this.#store.remove(nameOf(day, range, 'log'))
   }
 
   async through(): Promise<ReadonlyMap<number, number>> {
@@ -148,18 +160,26 @@ class StoredArchive implements Archive {
     return ends
   }
 
-  async write(day: string, range: ArchivedRange, values: readonly Buffer[]): Promise<void> {
+  async write(
+    day: string,
+    range: ArchivedRange,
+    values: readonly Buffer[],
+    origin: Origin = 'log',
+  ): Promise<void> {
     const bodies = values.flatMap((value) => bodyOfExample(value) ?? [])
     const metadata = metadataOf(day, range)
-    await this.#store.put(nameOf(day, range), encodeContainer(example, bodies, { metadata }))
+    const file = encodeContainer(example, bodies, { metadata })
+    await this.#store.put(nameOf(day, range, origin), file)
   }
 
   async *read(day: string): AsyncGenerator<readonly Buffer[]> {
     const files = await this.files(day)
-    const ranges = (await this.readSeal(day))?.ranges ?? withoutContained(files)
-    checkContiguous(day, ranges)
-    this.#sayPassedOver(day, files, ranges)
-    for (const one of ranges) yield await this.#readFile(day, one)
+    const seal = await this.readSeal(day)
+    const ranges = seal?.ranges ?? withoutContained(files)
+    const origin = originOf(seal?.backfill)
+    checkContiguous(day, ranges, origin)
+    this.#sayPassedOver(day, files, origin === 'log' ? ranges : [])
+    for (const one of ranges) yield await this.#readFile(day, one, origin)
   }
 
   async writeCatalogue(day: string, entries: readonly CatalogueChange[]): Promise<void> {
@@ -171,13 +191,17 @@ class StoredArchive implements Archive {
     return naming(name, decodeCatalogueFile)(await this.#store.get(name))
   }
 
-  async seal(day: string, ranges: readonly ArchivedRange[]): Promise<DaySeal> {
-    checkContiguous(day, ranges)
+  async seal(day: string, ranges: readonly ArchivedRange[], backfill?: string): Promise<DaySeal> {
+    const origin = originOf(backfill)
+    checkContiguous(day, ranges, origin)
     const hash = new ExamplesHash()
     for (const one of ranges) {
-      for (const body of await this.#readFile(day, one)) hash.add(one.partition, body)
+      for (const body of await this.#readFile(day, one, origin)) hash.add(one.partition, body)
     }
-    const seal = { format: 1, day, ranges, examples: hash.count, hash: hash.digest() } as const
+    const seal: DaySeal = {
+      ...{ format: 1, day, ranges, examples: hash.count, hash: hash.digest() },
+      ...(backfill === undefined ? {} : { backfill }),
+    }
     await this.#store.put(sealOf(day), [Buffer.from(`${JSON.stringify(seal, null, 2)}\n`)])
     return seal
   }
@@ -194,8 +218,19 @@ class StoredArchive implements Archive {
     })(bytes)
   }
 
-  async #readFile(day: string, one: ArchivedRange): Promise<Buffer[]> {
-    const name = nameOf(day, one)
+  async removeDay(day: string): Promise<void> {
+    await this.#store.remove(folderOf(day))
+  }
+
+  async newestBackfilled(): Promise<string | null> {
+    for (const day of (await this.days()).toReversed()) {
+      if ((await this.readSeal(day))?.backfill !== undefined) return day
+    }
+    return null
+  }
+
+  async #readFile(day: string, one: ArchivedRange, origin: Origin): Promise<Buffer[]> {
+    const name = nameOf(day, one, origin)
     const bytes = await this.#store.get(name)
     return naming(name, () => {
       const options = { codecs: [deflate], countMax: one.to - one.from }
@@ -216,54 +251,23 @@ class StoredArchive implements Archive {
     files: readonly ArchivedRange[],
     ranges: readonly ArchivedRange[],
   ): void {
-    const read = new Set(ranges.map((range) => nameOf(day, range)))
+    const read = new Set(ranges.map((range) => nameOf(day, range, 'log')))
     for (const file of files) {
-      const name = nameOf(day, file)
+      const name = nameOf(day, file, 'log')
       if (read.has(name)) continue
       this.#log?.warn({ day, file: name }, 'passed over a file: other files hold its examples')
     }
   }
 }
 
+function originOf(backfill: string | undefined): Origin {
+  return backfill === undefined ? 'log' : 'backfill'
+}
+
 function bodyAt(reader: AvroReader): Buffer {
   const start = reader.offset
   passExample(reader)
   return reader.bytes.subarray(start, reader.offset)
-}
-
-function metadataOf(day: string, { partition, from, to }: ArchivedRange) {
-  return {
-    'freshet.day': day,
-    'freshet.partition': String(partition),
-    'freshet.from': String(from),
-    'freshet.to': String(to),
-  }
-}
-
-/** A range that lies inside another was written by a process that did not know yet that it had been replaced: both hold the same. */
-function withoutContained(sorted: readonly ArchivedRange[]): ArchivedRange[] {
-  const kept: ArchivedRange[] = []
-  for (const one of sorted) {
-    const last = kept.at(-1)
-    if (last?.partition === one.partition && one.to <= last.to && one.from >= last.from) continue
-    kept.push(one)
-  }
-  return kept
-}
-
-/** @throws FreshetError FILE_INVALID where ranges of a partition do not follow each other */
-function checkContiguous(day: string, ranges: readonly ArchivedRange[]): void {
-  for (const [i, range] of ranges.entries()) {
-    const before = ranges[i - 1]
-    if (before === undefined || before.partition < range.partition) continue
-    if (before.partition === range.partition && before.to === range.from) continue
-    const isGap = before.partition === range.partition && before.to < range.from
-    const what = isGap
-      ? 'leave a gap: examples would be lost'
-      : 'overlap: examples would train twice'
-    const names = `${nameOf(day, before)} and ${nameOf(day, range)}`
-    throw new FreshetError('FILE_INVALID', `${names} ${what}`)
-  }
 }
 
 function naming<T>(name: string, read: (bytes: Buffer) => T): (bytes: Buffer) => T {
@@ -274,16 +278,4 @@ function naming<T>(name: string, read: (bytes: Buffer) => T): (bytes: Buffer) =>
       throw new FreshetError('FILE_INVALID', `${name}: ${messageOf(cause)}`, { cause })
     }
   }
-}
-
-function nameOf(day: string, { partition, from, to }: ArchivedRange): string {
-  return `${folder}/day=${day}/examples-${partition}-${from}-${to}.avro`
-}
-
-function catalogueOf(day: string): string {
-  return `${folder}/day=${day}/catalogue.avro`
-}
-
-function sealOf(day: string): string {
-  return `${folder}/day=${day}/day.json`
 }
