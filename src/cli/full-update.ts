@@ -26,6 +26,7 @@ import { createLogger } from '../runtime/logger.ts'
 import type { BootstrapOptions } from './commands/bootstrap.ts'
 import type { FullUpdateOptions } from './commands/full-update.ts'
 import { effectiveConfig } from './options.ts'
+import { count, everySoOften } from './progress.ts'
 import { Screen } from './screen.ts'
 import { stopSignal } from './stop-signal.ts'
 
@@ -103,10 +104,8 @@ function openTrainer(config: Config): Trainer {
   }
 }
 
-const plainEveryMs = 5_000
-
 function progressOn(screen: Screen, day: string) {
-  let toldAt = performance.now()
+  const draw = everySoOften(screen)
   return ({
     share,
     etaMs,
@@ -117,11 +116,7 @@ function progressOn(screen: Screen, day: string) {
     examples: number
   }) => {
     const left = etaMs === null ? '' : `, about ${secondsOf(etaMs)} to go`
-    const line = `${day}: ${Math.floor(100 * share)} %, ${count(examples)} examples${left}`
-    screen.draw([line])
-    if (screen.isInteractive || performance.now() - toldAt < plainEveryMs) return
-    toldAt = performance.now()
-    screen.log(`${line}\n`)
+    draw(`${day}: ${Math.floor(100 * share)} %, ${count(examples)} examples${left}`)
   }
 }
 
@@ -150,7 +145,7 @@ async function sealOf(store: ArtifactStore, day: string): Promise<DaySeal> {
   if (days.includes(day)) {
     throw new FreshetError(
       'USAGE_INVALID',
-      `day ${day} is not sealed: the compactor has not seen its end yet, examples of it may still come`,
+      `day ${day} is not sealed: the compactor has not seen its end yet, examples of it may still come, or a backfill was stopped in it`,
     )
   }
   throw new FreshetError(
@@ -214,10 +209,6 @@ async function newestOf(store: ArtifactStore, chain: readonly string[]): Promise
 
 function rangeOf(days: readonly string[]): string {
   return days.length === 1 ? days[0]! : `${days.length} days, ${days[0]!} to ${days.at(-1)!}`
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US')
 }
 
 function secondsOf(ms: number): string {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { createRequire } from 'node:module'
 import { nearest } from '../config/load.ts'
 import { addAuditCommand } from './commands/audit.ts'
+import { addBackfillCommand } from './commands/backfill.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
@@ -62,6 +63,7 @@ export function buildProgram(): Command {
   addGenerationsCommand(program)
   addEvaluateCommand(program)
   addFullUpdateCommand(program)
+  addBackfillCommand(program)
   addBootstrapCommand(program)
   addExchangeCommands(program)
   addAuditCommand(program)
