@@ -224,3 +224,15 @@ test('however the logs are cut into batches, and wherever the fold begins anew, 
   }
   expect(daysCut).toBeGreaterThan(300)
 })
+
+test('what the log begins with of days that are known from elsewhere belongs to no day', () => {
+  const fold = new DayFold(
+    [0, 0].map(() => ({ offset: 0, starts: [] })),
+    [],
+    6,
+  )
+  const added = [4, 5, null, 6, 5, 7].map((day, offset) => fold.add(0, offset, day))
+  expect(added).toEqual([null, null, null, 6, 6, 7])
+  expect([5, 7].map((day, offset) => fold.add(1, offset, day))).toEqual([null, 7])
+  expect(fold.cut(never)).toEqual({ day: 6, offsets: [5, 1] })
+})

@@ -297,3 +297,28 @@ function exampleOf(requestId: string): Example {
     },
   }
 }
+
+test('a day that was backfilled is read as any other, and none of its files is taken for a part of the log', async () => {
+  const { archive } = await setUp()
+  const ranges = [
+    { partition: 0, from: 0, to: 2 },
+    { partition: 0, from: 2, to: 3 },
+  ]
+  const values = [1, 2, 3].map((i) => encodeExample(exampleOf(`r${i}`)))
+  await archive.write(day, ranges[0]!, values.slice(0, 2), 'backfill')
+  await archive.write(day, ranges[1]!, values.slice(2), 'backfill')
+  expect(await archive.newestBackfilled()).toBeNull()
+  const seal = await archive.seal(day, ranges, 'run-1')
+  expect(seal).toMatchObject({ examples: 3, backfill: 'run-1' })
+  expect(await archive.readSeal(day)).toEqual(seal)
+  const read: Buffer[] = []
+  for await (const some of archive.read(day)) read.push(...some)
+  expect(read).toEqual(values.map((value) => bodyOfExample(value)))
+  expect(await archive.files(day)).toEqual([])
+  expect(await archive.through()).toEqual(new Map())
+  const later = '2026-12-01'
+  await archive.seal(later, [])
+  expect(await archive.newestBackfilled()).toBe(day)
+  await archive.removeDay(day)
+  expect(await archive.days()).toEqual([later])
+})
