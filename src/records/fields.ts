@@ -65,7 +65,7 @@ function withoutRepeats(ids: readonly string[]): readonly string[] {
 export function textOf(value: unknown, field: string, absent: string, names?: FieldNames): string {
   if (value === undefined || value === null) return absent
   if (typeof value === 'string' && isShort(value)) return value
-  if (isInteger(value) || Number.isFinite(value)) return `${value as number}`
+  if (typeof value === 'bigint' || Number.isFinite(value)) return `${value as number}`
   throw invalid(field, names, describe(value), `a string of at most ${idBytesMax} bytes`)
 }
 

@@ -13,11 +13,6 @@ const markerBytes = 16
 const blockBytes = 64 * 1024
 /** What the blocks of a file may come to, decompressed: so many bytes, and so many for each byte of the file. */
 const [expandedBytesMin, expandedBytesEach] = [64 * 2 ** 20, 32]
-/** The most that so many bytes may come to. */
-export function expandedBytesMax(bytes: number): number {
-  return expandedBytesMin + expandedBytesEach * bytes
-}
-
 const hashKey = 'freshet.sha256'
 const none = Buffer.alloc(0)
 
@@ -275,6 +270,11 @@ function readBlock<T>(
   if (count > reader.left) reader.fail('the block', `${count} values in ${reader.left} bytes`)
   for (let i = 0; i < count; i++) values.push(read(reader))
   if (reader.left > 0) reader.fail('the block', `${reader.left} bytes follow its ${count} values`)
+}
+
+/** The most that so many bytes may come to, decompressed. */
+export function expandedBytesMax(bytes: number): number {
+  return expandedBytesMin + expandedBytesEach * bytes
 }
 
 function expand(block: Buffer, bytesMax: number, codec: ContainerCodec): Buffer {
