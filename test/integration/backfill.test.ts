@@ -140,6 +140,19 @@ test('the log begins behind the days that were backfilled, and its first day is 
   expect((await audit(backfilled)).stderr).toContain('was backfilled from files')
 })
 
+test('a day that was backfilled while the log had it, too, is not taken for that of the log', async () => {
+  const rig = await compactorRig(onTestFinished, { partitions: 1 })
+  rig.start()
+  await rig.send(0, ['2026-01-03T10:00Z', '2026-01-04T10:00Z'])
+  const within = { timeout: 20_000, interval: 20 }
+  await vi.waitFor(() => expect(rig.cuts()).toHaveLength(1), within)
+  await rig.archive.seal('2026-01-03', [], 'run')
+  await rig.decide()
+  const failing = () => rig.reports.flatMap(({ body }) => body['failing'] ?? [])
+  const message = 'archive/day=2026-01-03 was backfilled while the log had the day, too'
+  await vi.waitFor(() => expect(failing().join()).toContain(message), within)
+})
+
 function example(): Buffer {
   const made: Example = {
     ...{ kind: 'example', requestId: 'r', userId: 'u', itemId: 'i1', eventTimeMs: startMs },
