@@ -6,7 +6,7 @@ import { compileMapping, type Mapping } from '../../streams/mapping.ts'
 import type { SinkRecord } from '../../streams/stage.ts'
 import type { Clock, Producer } from '../ports.ts'
 import { withTimeout } from '../with-timeout.ts'
-import { pointer, pointerOf, type PointedError, type Problem } from './problems.ts'
+import { listed, pointer, pointerOf, type PointedError, type Problem } from './problems.ts'
 
 export interface EventIntakeOptions {
   readonly config: Pick<Config, 'gateway' | 'ingest'>
@@ -17,9 +17,6 @@ export interface EventIntakeOptions {
 }
 
 export type EventKind = 'impression' | 'click'
-
-/** A caller that got everything wrong does not need to hear it a thousand times. */
-const errorsShownMax = 20
 
 /**
  * Events of HTTP requests on their way to ingest's source topics. Each is checked by the mapping that ingest reads those topics with, as
@@ -108,12 +105,7 @@ function bytesOf(event: unknown): Buffer {
 }
 
 function refusal(errors: readonly PointedError[], count: number): Problem {
-  const [first] = errors
-  const shown = errors.slice(0, errorsShownMax)
-  const more = errors.length > shown.length ? `, of which the first ${shown.length} are listed` : ''
-  return {
-    kind: 'invalid-event',
-    detail: `${errors.length} of ${count} events cannot be used${more}; none was written, mend and send all again: ${first!.pointer}: ${first!.detail}`,
-    errors: shown,
-  }
+  const shown = listed(errors)
+  const what = `${errors.length} of ${count} events cannot be used, so none was written; mend them and send all again`
+  return { kind: 'invalid-event', detail: `${what}. ${shown.detail}`, errors: shown.errors }
 }

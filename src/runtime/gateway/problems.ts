@@ -91,20 +91,33 @@ function pointed({ field, message }: FreshetError): Pick<Problem, 'errors'> {
 
 /** @param field as the readers of records name it, e.g. `items[2]` or `features.numeric.age` */
 export function pointerOf(field: string, index?: number): string {
-  // Names of features may hold dots themselves: only the first two of them separate.
+  // A feature may have dots in its name: only the first two of a field separate.
   const [, kind, rest = field] = /^features\.(categorical|numeric|dense)\.(.+)$/.exec(field) ?? []
-  const [, name = rest, at] = /^(.*)\[(\d+)\]$/.exec(rest.replace(/\[\]$/, '')) ?? []
-  const prefix = kind === undefined ? [] : ['features', kind]
-  return pointer([index, ...prefix, ...(kind === undefined ? name.split('.') : [name]), at])
+  const bare = rest.replace(/\[\]$/, '')
+  const [, name = bare, at] = /^(.*)\[(\d+)\]$/.exec(bare) ?? []
+  const names = kind === undefined ? name.split('.') : ['features', kind, name]
+  return pointer([index, ...names, at])
 }
 
 /** Steps that are undefined are left out. */
 export function pointer(steps: readonly (PropertyKey | undefined)[]): string {
   const names = steps.filter((step) => step !== undefined).map(String)
+  // By way of bytes: half of a surrogate pair has no place in a URI.
   const escaped = names.map((name) =>
-    encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1')),
+    encodeURIComponent(`${Buffer.from(name)}`.replaceAll('~', '~0').replaceAll('/', '~1')),
   )
   return ['#', ...escaped].join('/')
+}
+
+/** A caller that got everything wrong does not need to hear it a thousand times. */
+const errorsShownMax = 20
+
+/** @param errors one or more */
+export function listed(errors: readonly PointedError[]): Required<Omit<Problem, 'kind'>> {
+  const [first] = errors
+  const more = errors.length > 1 ? `; and ${errors.length - 1} more` : ''
+  const detail = `${first!.pointer}: ${first!.detail}${more}`
+  return { detail, errors: errors.slice(0, errorsShownMax) }
 }
 
 export function invalidBody({ issues }: ZodError): Problem {
@@ -116,6 +129,5 @@ export function invalidBody({ issues }: ZodError): Problem {
     const detail = issue.message.replace(/^Invalid input: /, '')
     return [{ pointer: pointer(issue.path), detail }]
   })
-  const detail = errors.map((error) => `${error.pointer}: ${error.detail}`).join('; ')
-  return { kind: 'invalid-request', detail, errors }
+  return { kind: 'invalid-request', ...listed(errors) }
 }

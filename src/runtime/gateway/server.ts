@@ -42,7 +42,7 @@ export function gatewayServer(deps: GatewayServerDeps): FastifyInstance {
     genReqId: () => randomUUID(),
     // Its own answer would be no problem; `refusalOf` gives ours.
     return503OnClosing: false,
-    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
     clientErrorHandler: refuseNoHttp,
   })
   const sendError = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {

@@ -134,6 +134,8 @@ test('a gateway that others reach needs tokens, or somebody who answers for it',
       expect(load({ settings: [...settings, remedy] }).gateway.host).toBe(host)
     }
   }
+  const environment = { FRESHET_GATEWAY_HOST: '127.0.0.1', FRESHET_GATEWAY_PORT: '81' }
+  expect(load({ environment }).gateway).toMatchObject({ host: '127.0.0.1', port: 81 })
   for (const host of ['127.0.0.1', '127.0.1.1', '::1', 'localhost']) {
     expect(load({ settings: [`gateway.host="${host}"`] }).gateway.host).toBe(host)
   }

@@ -83,6 +83,7 @@ test.each([
     'float',
   ],
   [[], '#', 'object'],
+  [{ user_id: 'u', k: 1, '\ud800': 1 }, '#/%EF%BF%BD', 'unknown'],
 ])('the recall %j is refused with a pointer to what is wrong', async (request, pointer, remedy) => {
   const { app, queries } = gateway()
   const { status, body } = await post(app, '/v1/recall', request)
@@ -123,6 +124,12 @@ test.each([
   ['/v1/impressions', [{ ...impression, items: ['a', ''] }], '#/0/items/1', 'found ""'],
   [
     '/v1/impressions',
+    { ...impression, features: { categorical: { 'a b': ['x', null] } } },
+    '#/features/categorical/a%20b',
+    'found null',
+  ],
+  [
+    '/v1/impressions',
     { ...impression, features: { dense: { 'a.b': [1, 'x'] } } },
     '#/features/dense/a.b/1',
     'found "x"',
@@ -142,6 +149,15 @@ test.each([
   const type = 'urn:freshet:problem:invalid-event'
   expect(reply.body).toMatchObject({ type, errors: [{ pointer, detail }] })
   expect(sent).toEqual([])
+})
+
+test('of many unknown fields not all are told', async () => {
+  const { app } = gateway()
+  const unknown = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`x${i}`, i]))
+  const { body } = await post(app, '/v1/recall', { user_id: 'u', k: 1, ...unknown })
+  const { detail, errors } = body as { detail: string; errors: unknown[] }
+  expect(detail).toContain('and 499 more')
+  expect(errors).toHaveLength(20)
 })
 
 test('every bad event is named, up to a limit', async () => {
