@@ -38,16 +38,19 @@ const silentMs = 2_000
  * @throws FreshetError FILE_MISSING, FILE_INVALID (tokens), PORT_TAKEN, BROKER_UNAVAILABLE
  */
 export async function runGateway(deps: GatewayDependencies): Promise<void> {
-  const { signal, log } = deps
+  const { log } = deps
   const tokens = await Tokens.open(deps.config.gateway.tokenFile)
   const closers: (() => Promise<void>)[] = []
-  const ended = whenAborted(signal)
+  const ended = whenAborted(deps.signal)
+  const ending = new AbortController()
+  const signal = AbortSignal.any([deps.signal, ending.signal])
   try {
-    await Promise.race([serve(deps, tokens, ended.fail, closers), ended.promise])
+    await Promise.race([serve({ ...deps, signal }, tokens, ended.fail, closers), ended.promise])
     await ended.promise
   } catch (error) {
-    if (!signal.aborted) throw error
+    if (!deps.signal.aborted) throw error
   } finally {
+    ending.abort()
     for (const close of closers.reverse()) {
       await close().catch((error: unknown) =>
         log.warn({ error: messageOf(error) }, 'closing the gateway'),
@@ -83,7 +86,9 @@ async function serve(
     async (_, reply) => void (signal.aborted && reply.header('connection', 'close')),
   )
   const url = await listen(app, config.gateway)
-  closers.push(() => drain(app, config.gateway.drainMs))
+  const close = () => drain(app, config.gateway.drainMs)
+  if (signal.aborted) return close()
+  closers.push(close)
   log.info({ url, needsToken: config.gateway.tokenFile !== null }, 'the gateway serves')
   deps.onReadiness(true, 'running')
 

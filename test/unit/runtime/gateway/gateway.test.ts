@@ -89,7 +89,10 @@ test('what does not end within gateway.drainMs is cut off', async () => {
 })
 
 test('while Kafka does not answer it is not ready, and asks one question at a time', async () => {
-  const { url, fakes, readiness, ask } = await start()
+  const file = path.join(await temporaryDir(onTestFinished), 'tokens')
+  const write = (token: string) => fs.writeFile(file, token, { mode: 0o600 })
+  await write('token-number-0-0123456789')
+  const { url, fakes, readiness, ask } = await start({ tokenFile: file })
   expect(await statusOf(`${url}/readyz`)).toBe(200)
   let questions = 0
   let answer!: (exists: boolean) => void
@@ -98,8 +101,14 @@ test('while Kafka does not answer it is not ready, and asks one question at a ti
     return new Promise((resolve) => (answer = resolve))
   }
   await vi.waitFor(async () => expect(await statusOf(`${url}/readyz`)).toBe(503), waiting)
-  const problem = await ask()
-  expect([problem.status, problem.headers.get('retry-after')]).toEqual([503, '1'])
+  // Whenever it looks at Kafka it looks at the tokens too: the second change is seen in a later round.
+  for (const token of ['token-number-1-0123456789', 'token-number-2-0123456789']) {
+    await write(token)
+    await vi.waitFor(async () => {
+      const problem = await ask({ authorization: `Bearer ${token}` })
+      expect([problem.status, problem.headers.get('retry-after')]).toEqual([503, '1'])
+    }, waiting)
+  }
   expect(questions).toBe(1)
   fakes.topicExists = () => Promise.resolve(true)
   answer(true)
