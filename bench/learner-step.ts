@@ -62,8 +62,10 @@ const result: Record<string, number> = { lookupsPerSecond: lookupsPerSecond() }
 for (const [name, values] of Object.entries(figures)) result[name] = median(values)
 result['stepTimesFaster'] = ratio('StepExamplesPerSecond')
 if (hasTensorflow) {
-  result['tfjsStepShareOfOnnx'] =
-    result['tfjsStepExamplesPerSecond']! / result['onnxStepExamplesPerSecond']!
+  for (const what of ['Step', 'Learner']) {
+    const rateOf = (name: string) => result[`${name}${what}ExamplesPerSecond`]!
+    result[`tfjs${what}ShareOfOnnx`] = rateOf('tfjs') / rateOf('onnx')
+  }
 }
 result['learnerTimesFaster'] = ratio('LearnerExamplesPerSecond')
 console.log(JSON.stringify(result))

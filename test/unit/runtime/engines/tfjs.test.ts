@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { adam } from '../../../../src/model/adam.ts'
 import type { FullStepInput } from '../../../../src/model/engine.ts'
@@ -107,6 +109,19 @@ describe.skipIf(!hasTensorflow)('with TensorFlow', () => {
     await expect(session.run(feeds)).rejects.toThrow('[13,12]')
     expect(tf.memory().numTensors).toBe(tensors)
     await session.release()
+  })
+
+  test('it runs in threads too, one after another, as full updates do', async () => {
+    const script = new URL('../../../../scripts/tensorflow.js', import.meta.url).href
+    const code = `import(${JSON.stringify(script)}).then(({ loadTensorflow, tensorflowHome }) =>
+      require('worker_threads').parentPort.postMessage(
+        loadTensorflow(tensorflowHome).matMul([[1, 2]], [[3], [4]]).dataSync()))`
+    for (let i = 0; i < 2; i++) {
+      const worker = new Worker(code, { eval: true })
+      onTestFinished(async () => void (await worker.terminate()))
+      expect(await once(worker, 'message')).toEqual([Float32Array.of(11)])
+      await once(worker, 'exit')
+    }
   })
 
   test('an operator that it was not taught is named', () => {
