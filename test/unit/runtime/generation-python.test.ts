@@ -6,12 +6,13 @@ import { oracleEngine } from '../../../src/model/oracle.ts'
 import { featureWidth } from '../../../src/model/spec.ts'
 import type { ModelSpec } from '../../../src/model/spec.ts'
 import { openDirectoryStore } from '../../../src/runtime/generation/artifact-store.ts'
+import { exportGeneration } from '../../../src/runtime/generation/export.ts'
 import { bootstrapGeneration, writeGeneration } from '../../../src/runtime/generation/generation.ts'
 import { withItems } from '../../support/generations.ts'
 import { runPython } from '../../support/python.ts'
 import { randomFrom, unitVector } from '../../support/vectors.ts'
 
-const packages = ['numpy==2.2.6', 'safetensors==0.5.3', 'onnxruntime==1.22.1']
+const packages = ['numpy==2.2.6', 'safetensors==0.5.3', 'onnxruntime==1.22.1', 'fastavro==1.12.1']
 
 /** Prints every tensor of every table, and what the item tower of the folder makes of the item rows and these features. */
 const script = `
@@ -90,3 +91,30 @@ test('Python reads the tables of a generation, and its towers give our vectors',
   expect(read.vectors).toHaveLength(vectors.length)
   read.vectors.forEach((value, i) => expect(value).toBeCloseTo(vectors[i]!, 5))
 })
+
+test('the lines of the documentation, and of the README of an export, read an exported generation', async () => {
+  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-test-'))
+  onTestFinished(() => fs.rm(dir, { recursive: true }))
+  const rows = Float32Array.from([1, 0, 0, 0, 0, 1, 0, 0])
+  const vectors = Float32Array.from([1, 0, 0, 0, 0.6, 0.8])
+  const start = withItems(bootstrapGeneration('g1', model, 17, 1_000), ['a', 'ü'], rows)
+  const store = openDirectoryStore(dir)
+  await writeGeneration(store, { ...start, itemVectors: vectors })
+  await exportGeneration(store, 'g1', openDirectoryStore(path.join(dir, 'out')))
+  const page = path.resolve(import.meta.dirname, '../../../docs/generation-format.md')
+  const [documented] = linesOfPython(await fs.readFile(page, 'utf8'))
+  const [readme] = linesOfPython(await fs.readFile(path.join(dir, 'out/README.md'), 'utf8'))
+  expect(readme).toBe(documented)
+  const shown = `
+import json, os, sys
+os.chdir(sys.argv[1])
+${documented!}
+print(json.dumps([ids, vectors.ravel().tolist(), rows.shape, dense['user.default_row'].tolist()]))
+`
+  const read: unknown = JSON.parse(await runPython(packages, shown, [path.join(dir, 'out')]))
+  expect(read).toEqual([['a', 'ü'], [...vectors], [0, 4], [...start.userDefaultRow]])
+})
+
+function linesOfPython(page: string): string[] {
+  return [...page.matchAll(/```python\n(.*?)\n```/gs)].map(([, lines]) => lines!)
+}

@@ -87,6 +87,18 @@ test('a rollback is possible while the previous generation is trained', () => {
   expect(ask(running, request, dropped).message).toContain('does not train before')
 })
 
+test('what was made elsewhere is offered once, and follows what is on its way', () => {
+  const alone = documentOf({ live: 'live' })
+  const given = ask(alone, requestOf('offer', 'theirs', 'live'))
+  expect(given.document).toMatchObject({ kept: ['live', 'theirs'], states: { theirs: 'trained' } })
+  expect(follow(given.document!, knownOf([])).at(-1)!.candidate).toBe('theirs')
+  const again = ask(given.document!, requestOf('offer', 'theirs', 'live'))
+  expect(again).toMatchObject({ document: null, isAccepted: true })
+  expect(ask(running, requestOf('offer', 'theirs', 'live')).message).toContain(
+    'the candidate next comes first',
+  )
+})
+
 test('a rejected candidate makes room for the next', () => {
   const { document } = ask(running, requestOf('reject', 'next', 'live'))
   expect(document).toMatchObject({ candidate: null, states: { next: 'rejected' } })

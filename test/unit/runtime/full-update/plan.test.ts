@@ -1,6 +1,10 @@
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../../../src/config/load.ts'
-import { fullGenerationId, fullUpdateJob } from '../../../../src/runtime/full-update/job.ts'
+import {
+  dayInId,
+  fullGenerationId,
+  fullUpdateJob,
+} from '../../../../src/runtime/full-update/job.ts'
 import { newestParent } from '../../../../src/runtime/full-update/parent.ts'
 import { batchOf, fullOptions, seedOf } from '../../../../src/runtime/full-update/plan.ts'
 
@@ -72,4 +76,9 @@ test('a full update starts from the newest generation before its day that has no
   expect(newestParent(all, '2026-01-02')?.id).toBe('f1')
   expect(newestParent(all, '2026-01-01')?.id).toBe('b2')
   expect(newestParent([], '2026-01-01')).toBe(null)
+})
+
+test('the id of what has learnt a day says so', () => {
+  const ids = [fullGenerationId('2026-01-02', 'g'), 'imported-2026-01-03-ours', 'imported-ours']
+  expect(ids.map(dayInId)).toEqual(['2026-01-02', '2026-01-03', null])
 })
