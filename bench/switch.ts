@@ -8,7 +8,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { quantileOf } from '../src/cli/bench/arithmetic.ts'
+import { quantileOf } from '../src/metrics/buckets.ts'
 import { ownBroker, ownRedis } from '../test/support/own-servers.ts'
 import { seededRandom } from '../test/support/seeded-random.ts'
 import { switchRun, type Question, type SwitchRun } from '../test/support/switch-run.ts'

@@ -4,8 +4,8 @@ import { topicNames } from '../records/topics.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
-import { listGenerations, loadManifest } from '../runtime/generation/generation.ts'
 import type { GenerationManifest } from '../runtime/generation/manifest.ts'
+import { stateOf, storedGenerations, type StoredGeneration } from '../runtime/generation/stored.ts'
 import { createKafkaClient } from '../runtime/kafka/client.ts'
 import { createLogger } from '../runtime/logger.ts'
 import type { GenerationsOptions } from './commands/generations.ts'
@@ -13,21 +13,19 @@ import { table } from './bench/report.ts'
 import { effectiveConfig } from './options.ts'
 
 /** One generation, as `--json` prints it. */
-export interface ListedGeneration {
-  readonly id: string
+export interface ListedGeneration extends StoredGeneration {
   /** null: the control document does not name it, or could not be read. */
   readonly state: string | null
-  readonly bytes: number
-  /** null where the manifest cannot be read. */
-  readonly manifest: Omit<GenerationManifest, 'model' | 'files'> | null
-  readonly problem: string | null
 }
 
 const kafkaWithinMs = 3_000
 
 export async function listGenerationsCommand(options: GenerationsOptions): Promise<void> {
   const config = effectiveConfig(options)
-  const [listed, control] = await Promise.all([listStored(config), controlOf(config)])
+  const [listed, control] = await Promise.all([
+    storedGenerations(openDirectoryStore(config.artifacts.dir)),
+    controlOf(config),
+  ])
   const generations = listed.map((one) => ({ ...one, state: stateOf(one.id, control.document) }))
   if (options.json === true) {
     const { document, problem } = control
@@ -36,28 +34,6 @@ export async function listGenerationsCommand(options: GenerationsOptions): Promi
     return
   }
   process.stdout.write(describe(generations, control, config.artifacts.dir))
-}
-
-async function listStored(config: Config): Promise<Omit<ListedGeneration, 'state'>[]> {
-  const store = openDirectoryStore(config.artifacts.dir)
-  const ids = await listGenerations(store)
-  const listed = await Promise.all(
-    ids.map(async (id) => {
-      const bytes = await store.bytes(`generations/${id}`)
-      try {
-        const { model: _, files: _f, ...manifest } = await loadManifest(store, id)
-        return { id, bytes, manifest, problem: null }
-      } catch (error) {
-        return { id, bytes, manifest: null, problem: messageOf(error) }
-      }
-    }),
-  )
-  return listed.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
-}
-
-/** Bootstrap generations first, then day by day, the one made last at the end. */
-function placeOf({ id, manifest }: Omit<ListedGeneration, 'state'>): string {
-  return `${manifest?.day ?? ''} ${manifest?.createdAt ?? ''} ${id}`
 }
 
 interface Control {
@@ -91,14 +67,6 @@ export async function controlOf({ kafka: config }: Config): Promise<Control> {
     clearTimeout(timer)
     await kafka.close()
   }
-}
-
-function stateOf(id: string, document: ControlDocument | null): string | null {
-  if (document === null) return null
-  if (document.live === id) return 'live'
-  if (document.candidate === id) return `candidate, ${document.states[id] ?? 'new'}`
-  const state = document.states[id] ?? null
-  return document.previous === id ? `previous${state === null ? '' : `, ${state}`}` : state
 }
 
 function describe(

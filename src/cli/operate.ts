@@ -6,7 +6,7 @@ import type { ReportBodies, RequestAnswer } from '../records/reports.ts'
 import type { Report } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
 import type { Connected } from './connect.ts'
-import { eachReadable } from './readable.ts'
+import { eachReadable } from '../runtime/kafka/readable.ts'
 
 export type Action = ReportBodies['request']['action']
 

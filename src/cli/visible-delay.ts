@@ -1,5 +1,5 @@
-import { bucketsSince, quantileOf, type Bucket } from './bench/arithmetic.ts'
-import { bucketsOf, parseExposition } from './bench/exposition.ts'
+import { bucketsSince, quantileOf, type Bucket } from '../metrics/buckets.ts'
+import { bucketsOf, parseExposition } from '../metrics/exposition.ts'
 
 const windowMs = 10_000
 const everyMs = 1_000

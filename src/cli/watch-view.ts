@@ -1,4 +1,4 @@
-import type { ControllerReportBodies, ReportBodies } from '../records/reports.ts'
+import type { ControllerReportBodies } from '../records/reports.ts'
 import type { ControlDocument, GenerationState } from '../records/types.ts'
 import { progressOf } from '../streams/controller-progress.ts'
 import type {
@@ -6,7 +6,8 @@ import type {
   PartitionProgress,
   Progress,
 } from '../streams/controller-progress.ts'
-import type { Reached, WatchEvent, WatchModel } from './watch-model.ts'
+import { indexText } from '../console/watch-model.ts'
+import type { Reached, WatchEvent, WatchModel } from '../console/watch-model.ts'
 
 export interface WatchView {
   readonly model: WatchModel
@@ -132,10 +133,6 @@ function milestoneLines(view: WatchView, document: ControlDocument, generation: 
 function firstReached(reached: Reached, states: readonly GenerationState[]): number | null {
   const state = states.find((one) => reached.has(one))
   return state === undefined ? null : reached.get(state)!
-}
-
-export function indexText({ items, recall }: ReportBodies['indexed']): string {
-  return `${count(items)} items, recall@100 ${recall.toFixed(3)}`
 }
 
 function podsText({ pods }: Progress, readyPods: number): string {

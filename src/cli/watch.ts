@@ -3,11 +3,11 @@ import type { Config } from '../config/schema.ts'
 import { decodeControlDocument, decodeReport } from '../records/codec.ts'
 import { partitionKey } from '../runtime/ports.ts'
 import type { Connected } from './connect.ts'
-import { eachReadable } from './readable.ts'
+import { eachReadable } from '../runtime/kafka/readable.ts'
 import { Screen } from './screen.ts'
 import { stopSignal } from './stop-signal.ts'
 import { VisibleDelay } from './visible-delay.ts'
-import { WatchModel, type WatchEvent } from './watch-model.ts'
+import { WatchModel, type WatchEvent } from '../console/watch-model.ts'
 import { eventLine, openingEvent, watchBlock } from './watch-view.ts'
 
 export interface WatchOptions {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RecallProbe, type ProbeCounts } from '../../src/cli/recall-probe.ts'
-import { bucketsOf, parseExposition } from '../../src/cli/bench/exposition.ts'
+import { bucketsOf, parseExposition } from '../../src/metrics/exposition.ts'
 import type { Config } from '../../src/config/schema.ts'
 import type { RecallStatus } from '../../src/runtime/recall-client.ts'
 import type { ControlDocument, Features } from '../../src/records/types.ts'

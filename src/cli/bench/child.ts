@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { FreshetError, messageOf } from '../../errors.ts'
-import { parseExposition, type Series } from './exposition.ts'
+import { parseExposition, type Series } from '../../metrics/exposition.ts'
 import { usageOf, type Usage } from './usage.ts'
 
 /** A `freshet` process that the benchmark runs. */

@@ -8,10 +8,10 @@ import { replay, type ReplayProgress } from '../../runtime/replay/replayer.ts'
 import { createGenerator } from '../../streams/generator/generator.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { roleNames, type RoleName } from '../role-names.ts'
-import { bucketsSince, quantileOf } from './arithmetic.ts'
+import { bucketsSince, quantileOf } from '../../metrics/buckets.ts'
 import type { BenchServers } from './bench-servers.ts'
 import type { Child } from './child.ts'
-import { bucketsOf, type Series } from './exposition.ts'
+import { bucketsOf, type Series } from '../../metrics/exposition.ts'
 import { until, wait } from './until.ts'
 
 export interface LiveOptions {

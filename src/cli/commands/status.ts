@@ -6,7 +6,7 @@ import type { KafkaClient } from '../../runtime/ports.ts'
 import { withKafka } from '../connect.ts'
 import { generationLines } from '../generation-lines.ts'
 import { upstreamLags, type Lag } from '../lag.ts'
-import { eachReadable } from '../readable.ts'
+import { eachReadable } from '../../runtime/kafka/readable.ts'
 import { addCommonOptions, effectiveConfig, type CommonOptions } from '../options.ts'
 
 /** A role that has said nothing for this long is taken for gone. */

@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  bucketsSince,
-  median,
-  quantileOf,
-  throughputOf,
-  type Bucket,
-  type Sample,
-} from '../../../src/cli/bench/arithmetic.ts'
+import { median, throughputOf, type Sample } from '../../../src/cli/bench/arithmetic.ts'
+import { bucketsSince, quantileOf, type Bucket } from '../../../src/metrics/buckets.ts'
 
 /** One sample every 250 ms, `perSample` records each, on half a core. */
 function samplesOf(counts: readonly number[]): Sample[] {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseCpuList } from '../../../src/cli/bench/cores.ts'
-import { bucketsOf, parseExposition, sumOf } from '../../../src/cli/bench/exposition.ts'
+import { bucketsOf, parseExposition, sumOf } from '../../../src/metrics/exposition.ts'
 import { cpuSecondsIn, memoryIn } from '../../../src/cli/bench/usage.ts'
 import { createMetrics } from '../../../src/metrics/metrics.ts'
 

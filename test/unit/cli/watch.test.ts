@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { generationLines } from '../../../src/cli/generation-lines.ts'
-import { WatchModel } from '../../../src/cli/watch-model.ts'
+import { WatchModel } from '../../../src/console/watch-model.ts'
 import { duration, eventLine, openingEvent, watchBlock } from '../../../src/cli/watch-view.ts'
 import type { ControllerReportBodies } from '../../../src/records/reports.ts'
 import type { Report } from '../../../src/records/types.ts'

@@ -1,10 +1,9 @@
-import type { ControllerReportBodies, RequestAnswer } from '../records/reports.ts'
+import type { ControllerReportBodies, ReportBodies, RequestAnswer } from '../records/reports.ts'
 import type { ControlDocument, GenerationState, Report } from '../records/types.ts'
 import { changesBetween, type Change } from '../streams/controller-changes.ts'
 import { KnownReports } from '../streams/controller-known.ts'
 import { parseReport } from '../streams/controller-reports.ts'
 import { RoleStates } from '../streams/controller-roles.ts'
-import { indexText } from './watch-view.ts'
 
 export interface WatchEvent {
   readonly atMs: number
@@ -142,4 +141,8 @@ export class WatchModel {
           : ''
     return { atMs, event, generation, message: `${message}${detail}` }
   }
+}
+
+export function indexText({ items, recall }: ReportBodies['indexed']): string {
+  return `${items.toLocaleString('en-US')} items, recall@100 ${recall.toFixed(3)}`
 }

@@ -1,5 +1,5 @@
-import { FreshetError } from '../errors.ts'
-import type { Batch } from '../runtime/ports.ts'
+import { FreshetError } from '../../errors.ts'
+import type { Batch } from '../ports.ts'
 
 /** A handler of batches that passes over what cannot be read. */
 export function eachReadable<T>(

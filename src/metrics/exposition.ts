@@ -1,4 +1,4 @@
-import type { Bucket } from './arithmetic.ts'
+import type { Bucket } from './buckets.ts'
 
 /** One line of a page of /metrics. */
 export interface Series {
