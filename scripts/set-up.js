@@ -77,7 +77,11 @@ async function build(progress) {
   if ((await fs.readFile(stamp, 'utf8').catch(() => '')) === hash) return
   await progress.step('Build', async () => {
     const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-    await runStep(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--noCheck'])
+    const projects = ['tsconfig.build.json', path.join('src', 'console', 'page')]
+    await Promise.all(
+      projects.map((project) => runStep(process.execPath, [compiler, '-p', project, '--noCheck'])),
+    )
+    await runStep(process.execPath, [path.join('scripts', 'copy-page.js')])
     await fs.writeFile(stamp, hash)
   })
 }
@@ -109,7 +113,8 @@ async function installTensorflow(progress, need) {
 
 async function hashOfSources() {
   const names = await fs.readdir(path.join(root, 'src'), { recursive: true })
-  const files = names.filter((name) => name.endsWith('.ts')).map((name) => path.join('src', name))
+  const isSource = (name) => /\.(ts|html|css|svg)$|tsconfig\.json$/.test(name)
+  const files = names.filter(isSource).map((name) => path.join('src', name))
   const hash = createHash('sha256')
   for (const file of [
     ...files.sort(),

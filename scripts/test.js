@@ -36,6 +36,7 @@ const checks = await Promise.all([
   check('Format', 'prettier/bin/prettier.cjs', ['--check', '.', '--log-level', 'warn']),
   check('Lint', 'eslint/bin/eslint.js', ['.']),
   check('Types', 'typescript/bin/tsc', ['--noEmit', '-p', '.']),
+  check('Types of the page', 'typescript/bin/tsc', ['--noEmit', '-p', 'src/console/page']),
 ])
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${resultsFile}`]
 const tests = await runTool('vitest/vitest.mjs', ['run', ...reporters, ...process.argv.slice(2)], {

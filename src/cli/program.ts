@@ -5,6 +5,7 @@ import { addAuditCommand } from './commands/audit.ts'
 import { addBackfillCommand } from './commands/backfill.ts'
 import { addBootstrapCommand } from './commands/bootstrap.ts'
 import { addConfigCommand } from './commands/config.ts'
+import { addConsoleCommand } from './commands/console.ts'
 import { addDemoCommand } from './commands/demo.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
@@ -59,6 +60,7 @@ export function buildProgram(): Command {
   addDoctorCommand(program)
   addTopicsCommand(program)
   addWatchCommand(program)
+  addConsoleCommand(program)
   addOperateCommands(program)
   addGenerationsCommand(program)
   addEvaluateCommand(program)

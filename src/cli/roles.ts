@@ -17,8 +17,9 @@ import { openOnlineStore } from '../runtime/redis/online-store.ts'
 import type { Config } from '../config/schema.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { recallClientOptions } from './commands/recall.ts'
+import { mountConsole } from './console.ts'
 import { openContext, type RoleContext } from './role-context.ts'
-import type { RoleName } from './role-names.ts'
+import { roleNames, type RoleName } from './role-names.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /** Runs until the signal of the context, then closes what it opened. */
@@ -140,9 +141,13 @@ export async function runUntilStopped(config: Config, names: readonly RoleName[]
   })
   const stop = stopSignal((message) => log.info({}, message))
   const opened = await openContext(config, log, stop)
+  // One role alone knows too little of the others.
+  const closeConsole =
+    names.length >= roleNames.length && !stop.aborted ? await mountConsole(opened) : null
   try {
     if (!stop.aborted) await runRoles(opened.context, names)
   } finally {
+    await closeConsole?.()
     await opened.close()
   }
 }

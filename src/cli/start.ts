@@ -4,6 +4,7 @@ import { createLogger } from '../runtime/logger.ts'
 import { openPositions } from '../runtime/replay/positions.ts'
 import { replay } from '../runtime/replay/replayer.ts'
 import type { StartOptions } from './commands/start.ts'
+import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { waitUntilDrained } from './drained.ts'
 import { localConfig, openInput, type Input } from './input.ts'
@@ -33,14 +34,18 @@ export async function runStart(options: StartOptions): Promise<void> {
     const config = localConfig(input, options, servers)
     const opened = await openContext(config, log, stop)
     const metricsUrl = opened.operators?.url ?? null
+    let closeConsole: (() => Promise<void>) | null = null
     try {
       writeLocalInstance({ pid: process.pid, metricsUrl, settings: settingsOf(config) })
       const { context } = opened
       // Stopped while it waited for Kafka: there is nothing that could be played.
+      if (!stop.aborted) closeConsole = await mountConsole(opened)
+      if (closeConsole !== null) screen.log(`console: ${metricsUrl}/console/\n`)
       if (!stop.aborted)
         await play({ options, input, context, screen, metricsUrl, startedMs }, stop)
     } finally {
       removeLocalInstance()
+      await closeConsole?.()
       await opened.close()
     }
   } finally {

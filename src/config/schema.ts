@@ -241,6 +241,27 @@ export const configSchema = z
         port: z.number().int().min(0).max(65_535).default(9_464).describe('0: any free port'),
       })
       .prefault({}),
+    console: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(true)
+          .describe('`freshet all` and `npm start` serve it at /console/ of metrics.port'),
+        port: z
+          .number()
+          .int()
+          .min(0)
+          .max(65_535)
+          .default(9_465)
+          .describe('of `freshet console`, on metrics.host; 0: any free port'),
+        metricsUrls: z
+          .array(z.url({ protocol: /^https?$/ }))
+          .default([])
+          .describe(
+            'for `freshet console`: where the roles serve /metrics, e.g. http://learner:9464',
+          ),
+      })
+      .prefault({}),
     log: z
       .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
       .prefault({}),

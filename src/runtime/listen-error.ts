@@ -2,7 +2,7 @@ import { FreshetError, messageOf } from '../errors.ts'
 
 /** Why a server cannot listen, as an error that names the settings. @param section of the configuration, with `host` and `port` */
 export function listenError(
-  section: 'gateway' | 'metrics',
+  section: 'console' | 'gateway' | 'metrics',
   { host, port }: { readonly host: string; readonly port: number },
   cause: unknown,
 ): FreshetError {
