@@ -107,7 +107,7 @@ async function plainProducer(
   return producer
 }
 
-function generatorSettings(): Record<string, Record<string, unknown>> {
+export function generatorSettings(): Record<string, Record<string, unknown>> {
   const file = path.resolve(import.meta.dirname, '../../config/generator.yaml')
   return parse(fs.readFileSync(file, 'utf8')) as Record<string, Record<string, unknown>>
 }
