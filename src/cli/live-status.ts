@@ -10,6 +10,8 @@ export interface StatusInput {
   readonly replay: ReplayProgress | null
   readonly input: string
   readonly metricsUrl: string | null
+  /** Null where it is off. */
+  readonly consoleUrl: string | null
   readonly daily: DailyStatus
 }
 
@@ -42,6 +44,7 @@ export function statusBlock(input: StatusInput): string[] {
     `days           ${dailyOf(input.daily)}`,
     `serving        generation ${figures.generation ?? 'none yet'}, override set ${figures.overrideSequence}`,
     ...(input.metricsUrl === null ? [] : [`metrics        ${input.metricsUrl}/metrics`]),
+    ...(input.consoleUrl === null ? [] : [`console        ${input.consoleUrl}`]),
   ]
 }
 

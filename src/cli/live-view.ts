@@ -13,6 +13,7 @@ export interface LiveViewOptions {
   readonly screen: Screen
   readonly source: ReplaySource
   readonly metricsUrl: string | null
+  readonly consoleUrl: string | null
   /** Of the daily loop, as of now. */
   daily(): DailyStatus
 }
@@ -33,10 +34,11 @@ export class LiveView {
   }
 
   start(): void {
-    const { screen, source } = this.#options
+    const { screen, source, consoleUrl } = this.#options
     screen.log(
       `input: ${source.description}\nask for a recall in a second terminal: npx freshet recall --user 123 -k 10\n`,
     )
+    if (consoleUrl !== null) screen.log(`look at it in a browser: ${consoleUrl}\n`)
     this.#timer = setInterval(() => void this.show(), screen.isInteractive ? screenMs : lineMs)
   }
 
@@ -51,7 +53,7 @@ export class LiveView {
   }
 
   async show(): Promise<void> {
-    const { context, screen, metricsUrl, source, daily } = this.#options
+    const { context, screen, metricsUrl, consoleUrl, source, daily } = this.#options
     const figures = await readFigures(context.metrics)
     const atMs = performance.now()
     const input = {
@@ -61,6 +63,7 @@ export class LiveView {
       replay: this.#replay,
       input: source.description,
       metricsUrl,
+      consoleUrl,
       daily: daily(),
     }
     this.#before = { figures, atMs }

@@ -40,9 +40,9 @@ export async function runStart(options: StartOptions): Promise<void> {
       const { context } = opened
       // Stopped while it waited for Kafka: there is nothing that could be played.
       if (!stop.aborted) closeConsole = await mountConsole(opened)
-      if (closeConsole !== null) screen.log(`console: ${metricsUrl}/console/\n`)
+      const consoleUrl = closeConsole === null ? null : `${metricsUrl}/console/`
       if (!stop.aborted)
-        await play({ options, input, context, screen, metricsUrl, startedMs }, stop)
+        await play({ options, input, context, screen, metricsUrl, consoleUrl, startedMs }, stop)
     } finally {
       removeLocalInstance()
       await closeConsole?.()
@@ -60,6 +60,7 @@ interface Run {
   readonly context: RoleContext
   readonly screen: Screen
   readonly metricsUrl: string | null
+  readonly consoleUrl: string | null
   readonly startedMs: number
 }
 

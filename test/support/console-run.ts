@@ -24,31 +24,39 @@ export interface ConsoleRun {
   readonly userId: string
 }
 
-/** Some clicks a day are enough for a full update. */
-const eventsPerSecond = 0.05
-const withinMs = 90_000
+/** A small world that changes slowly, so that its days are soon made; some clicks are enough for a full update. */
+const world = { eventsPerSecond: 0.2, users: 300, items: 600, slotMs: 600_000 }
+/** As a replay at full speed: otherwise clicks of a backlog are not scored. */
+const scoringAll = { order: 'event-time', evaluationsPerSecondMax: 1_000_000 }
+const withinMs = 120_000
 
 /**
  * `freshet all` with two generated days behind it, of which the first has become a generation; with dead letters, and a user, an item and a
  * click that are called `evil`.
  */
 export async function consoleRun(onEnd: OnEnd, options: DeploymentOptions): Promise<ConsoleRun> {
-  const target = await deployment(onEnd, { ...options, settings: generatorSettings() })
+  const target = await deployment(onEnd, {
+    ...options,
+    settings: { ...generatorSettings(), learner: scoringAll },
+  })
   const { dir, kafka, topics } = target
   const config = path.join(dir, 'freshet.yaml')
   const all = startRole(onEnd, { name: 'all', dir, args: ['all', '--config', config] })
   const { url } = await all.waitForLog(({ msg }) => msg === 'serving the console')
-  const source = openGeneratedDays(createGenerator({ eventsPerSecond }), 2)
+  const source = openGeneratedDays(createGenerator(world), 2)
   const clock = { nowMs: () => Date.now() }
   const positions = openPositions(path.join(dir, 'positions'))
   const signal = new AbortController().signal
   const run = { target, url: new URL(String(url)).origin, userId: '' }
-  const { lastEventTimeMs } = await replay({
+  let lastEventTimeMs = 0
+  await replay({
     ...{ source, kafka, topics, clock, speed: 'max', signal, positions },
+    onProgress: (progress) => (lastEventTimeMs = progress.lastEventTimeMs),
     onDayEnd: () =>
       until(async () => (await ask<Overview>(run, 'overview')).live?.startsWith('full-') === true),
+    // Before event time goes on: later they would be late.
+    onSent: () => sendOddities(run, lastEventTimeMs),
   })
-  await sendOddities(run, lastEventTimeMs)
   const userId = await userWithClicks(run)
   await until(async () => {
     const { clicks } = await ask<UserView>(run, 'user', { id: evil })
@@ -109,7 +117,7 @@ async function userWithClicks({ target: { kafka, topics } }: ConsoleRun): Promis
   return found
 }
 
-/** Written only where it is wanted: the pictures of the documentation. */
+/** The pictures of docs/console.md are written only where CONSOLE_SHOTS is set. */
 export const shotsDir =
   process.env['CONSOLE_SHOTS'] === undefined
     ? null

@@ -29,6 +29,7 @@ const base = {
   replay: null,
   input: 'test',
   metricsUrl: null,
+  consoleUrl: null,
   daily: { switches: 0, training: null, waitsFor: [] },
 }
 
