@@ -50,7 +50,7 @@ const totals = totalsOf(results, tests.isOk, checks)
 for (const problem of totals.problems) console.log(problem)
 await finish(totals.failed === 0 ? 0 : 1, `${totals.passed} passed, ${totals.failed} failed`)
 
-/** One check whose output is shown only when it fails: the three run at the same time. */
+/** One check whose output is shown only when it fails: they run at the same time. */
 async function check(name, tool, args) {
   const result = await runTool(tool, args, { deadlineMs: checkDeadlineMs, stdio: 'pipe' })
   console.log(`${name}: ${result.seconds} s${result.isOk ? '' : ' FAILED'}`)

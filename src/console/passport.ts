@@ -18,7 +18,9 @@ export interface PassportFacts {
   readonly click: (Located & { readonly eventTimeMs: number }) | null
   readonly example: (Located & { readonly eventTimeMs: number; readonly position: number }) | null
   readonly live: string | null
-  /** First offset of the user's partition that the live generation has not learnt. */
+  /** First offset of the user's partition that the full update behind the live generation has not learnt; 0 without one. */
+  readonly trainedOffset: number
+  /** First offset that the live generation has not learnt, with what it has learned online. */
   readonly learnedOffset: number | null
   /** When the learner first reported to be past the example; null: it was before the reports that were read. */
   readonly learnedAtMs: number | null
@@ -130,11 +132,14 @@ function exampleStep(facts: PassportFacts): PassportStep {
 }
 
 function learntStep(facts: PassportFacts): PassportStep {
-  const { example, live, learnedOffset, learnedAtMs } = facts
+  const { example, live, trainedOffset, learnedOffset, learnedAtMs } = facts
   const of = (parts: StepParts) => step('Learnt', facts, 'freshet status --json', parts)
   if (example === null)
     return of({ outcome: 'unknown', text: 'without its example nobody can say' })
   if (live === null) return of({ outcome: 'waiting', text: 'no generation is live' })
+  if (example.offset < trainedOffset) {
+    return of({ outcome: 'done', text: `in the full update behind ${live}, with all of its day` })
+  }
   if (learnedOffset === null) {
     return of({ outcome: 'unknown', text: `no learner has reported how far ${live} is` })
   }
@@ -158,6 +163,9 @@ function rowStep(facts: PassportFacts): PassportStep {
   if (rowOffset === null) {
     return of({ outcome: 'unknown', text: 'there is no row, or the online store was not reached' })
   }
+  if (example.offset < facts.trainedOffset) {
+    return of({ outcome: 'done', text: 'the generation came with it' })
+  }
   if (rowOffset < example.offset) {
     return of({ outcome: 'waiting', text: `the row is as of offset ${rowOffset}` })
   }
@@ -173,6 +181,12 @@ function overrideStep(facts: PassportFacts): PassportStep {
     step('In the vector of the item', facts, 'freshet status --json', parts)
   if (example === null)
     return of({ outcome: 'unknown', text: 'without its example nobody can say' })
+  if (example.offset < facts.trainedOffset) {
+    return of({
+      outcome: 'done',
+      text: 'the indexed vector has it: the generation was trained on it',
+    })
+  }
   if (override === null || override.eventTimeMs < example.eventTimeMs) {
     return of({
       outcome: 'unknown',

@@ -1,6 +1,7 @@
 import { messageOf } from '../errors.ts'
 import { partitionOf } from '../records/partition.ts'
 import type { ControlDocument } from '../records/types.ts'
+import { loadManifest } from '../runtime/generation/generation.ts'
 import type { OnlineRead } from '../runtime/ports.ts'
 import type { RecallResult } from '../runtime/recall-client.ts'
 import type { ItemMap, MapPoint, Maybe, Passport, RowView, TitledItem, UserView } from './api.ts'
@@ -75,7 +76,7 @@ export class UserApi {
   }
 
   async passport(userId: string, requestId: string, itemId: string | null): Promise<Passport> {
-    const { kafka, topics } = this.#deps
+    const { kafka, topics, artifacts } = this.#deps
     const partition = this.#partitionOf(userId)
     await this.#catalogue.open()
     const { examples, impressions, clicks, scanned } = await recordsOfUser(
@@ -93,6 +94,7 @@ export class UserApi {
     const item = itemId ?? example?.record.itemId ?? click?.record.itemId ?? null
     const live = this.#document?.live ?? null
     const row = live === null ? null : (await this.#read(live, userId)).value
+    const trained = live === null ? null : await settled(loadManifest(artifacts, live))
     const known = live === null ? null : this.#follower.model.known.lineage(live, Date.now())
     const eventTimeMs = example?.record.eventTimeMs ?? click?.record.eventTimeMs ?? null
     const replies =
@@ -113,6 +115,7 @@ export class UserApi {
               eventTimeMs: example.record.eventTimeMs,
               position: example.record.position,
             },
+      trainedOffset: trained?.value?.cuts?.examples[partition] ?? 0,
       learnedOffset:
         known?.learnedThrough.find((one) => one.partition === partition)?.offset ?? null,
       learnedAtMs:

@@ -5,7 +5,7 @@ import { passportOf, type PassportFacts } from '../../../src/console/passport.ts
 const nothing: PassportFacts = {
   ...{ userId: 'u', requestId: 'r', itemId: null, title: '', scanned: 'the newest 10 records' },
   ...{ impression: null, click: null, example: null, live: null },
-  ...{ learnedOffset: null, learnedAtMs: null, rowOffset: null, override: null },
+  ...{ trainedOffset: 0, learnedOffset: null, learnedAtMs: null, rowOffset: null, override: null },
   ...{ reply: null, repliesSeen: 0 },
 }
 const click = { partition: 1, offset: 11, arrivedMs: 1_000, eventTimeMs: 900 }
@@ -45,6 +45,13 @@ test('an example is learnt when the learner is past it, and not before', () => {
     Learnt: 'done',
     'In the row of the user': 'done',
   })
+})
+
+test('what the full update behind the live generation was trained on is in its rows and vectors', () => {
+  const facts = { click, example, live: 'g', learnedOffset: 41, rowOffset: -1 }
+  const both = { 'In the row of the user': 'done', 'In the vector of the item': 'done' }
+  expect(outcomes({ ...facts, trainedOffset: 41 })).toMatchObject({ Learnt: 'done', ...both })
+  expect(outcomes({ ...facts, trainedOffset: 40 })).not.toMatchObject(both)
 })
 
 test('an override of before the click does not have it', () => {
