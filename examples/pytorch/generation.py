@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import fastavro
+import onnx
 import torch
 from safetensors.torch import save_file
 
@@ -58,6 +59,11 @@ def write_tower(path, tower, dim, features):
         external_data=False,
         verbose=False,
     )
+    # Without the places in the source that each node came from.
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _floats(values):

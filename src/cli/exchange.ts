@@ -108,7 +108,7 @@ export async function approveOrOffer(
 }
 
 /** Full updates pass over the days that the ids of generations name. */
-function expectDayInId(id: string, day: string | null): void {
+export function expectDayInId(id: string, day: string | null): void {
   if (day === null || dayInId(id) === day) return
   throw new FreshetError(
     'USAGE_INVALID',
@@ -117,7 +117,11 @@ function expectDayInId(id: string, day: string | null): void {
 }
 
 /** Where there are cuts, online training begins at the one of its day. */
-function expectCut({ cuts }: ControlDocument, id: string, day: string | null): void {
+export function expectCut(
+  { cuts }: Pick<ControlDocument, 'cuts'>,
+  id: string,
+  day: string | null,
+): void {
   const days = Object.keys(cuts).sort()
   if (day === null || days.length === 0 || day in cuts) return
   throw new FreshetError(

@@ -85,7 +85,8 @@ async function firstOf({ generations, artifacts }: Config): Promise<TrainableGen
   return loadGeneration(openDirectoryStore(artifacts.dir), first, { for: 'training' })
 }
 
-function expectUnlearnt(first: TrainableGeneration | null, from: string): void {
+/** @throws FreshetError USAGE_INVALID where the first day that is asked about is part of what it has learnt */
+export function expectUnlearnt(first: TrainableGeneration | null, from: string): void {
   if (first === null || first.day === null || first.day < from) return
   throw new FreshetError(
     'USAGE_INVALID',

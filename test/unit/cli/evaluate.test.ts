@@ -9,10 +9,12 @@ import { askBaselines } from '../../../src/cli/evaluate/baselines.ts'
 import type { Case } from '../../../src/cli/evaluate/cases.ts'
 import { scoresOf } from '../../../src/cli/evaluate/figures.ts'
 import type { EvaluationReport } from '../../../src/cli/evaluate/report.ts'
+import { expectUnlearnt } from '../../../src/cli/evaluate/temporal-command.ts'
 import { questionsOf } from '../../../src/cli/evaluate/temporal.ts'
 import { askTwoTowers, twoTowerRows, type Questions } from '../../../src/cli/evaluate/two-tower.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import type { Click } from '../../../src/records/types.ts'
+import { bootstrapGeneration } from '../../../src/runtime/generation/generation.ts'
 import type { SourceEvent } from '../../../src/streams/source-event.ts'
 import {
   sourceOf,
@@ -66,6 +68,29 @@ test('serving knows what was clicked before its last sync and nothing else', asy
   // A day begins with a new generation: what was learnt online since the one before is not part of it.
   const full = figures[twoTowerRows.findIndex(({ kind }) => kind === 'full')]
   expect(hitsOf(dayMs)).toEqual(full)
+})
+
+test('training goes on from a first generation, behind its day', async () => {
+  const asked = await questions()
+  const { seed, engine: _, ...model } = config.model
+  const first = { ...bootstrapGeneration('first', model, seed, 0), day: '2026-01-03' }
+  const figures = await askTwoTowers({ ...asked, first }, config)
+  const [fromDay3] = figures
+  expect(twoTowerRows[0]!.kind).toBe('frozen')
+  // The same parameters, with the days before to learn from.
+  const trained = (await askTwoTowers(asked, config))[0]!
+  expect(scoresOf(fromDay3!).mrr).toBeLessThan(scoresOf(trained).mrr)
+  const days = asked.days.filter(({ day }) => day > '2026-01-03')
+  const behind = { ...asked, days: [asked.days[2]!, ...days], first }
+  expect(await askTwoTowers(behind, config)).toEqual(figures)
+})
+
+test('days that the first generation has learnt are not asked about', () => {
+  const { seed, engine: _, ...model } = config.model
+  const first = { ...bootstrapGeneration('first', model, seed, 0), day: '2026-01-04' }
+  expect(() => expectUnlearnt(first, '2026-01-04')).toThrow('first has learnt 2026-01-04')
+  expect(() => expectUnlearnt(first, '2026-01-05')).not.toThrow()
+  expect(() => expectUnlearnt(null, '2026-01-04')).not.toThrow()
 })
 
 test('popularity counts whole quarters of an hour, orders ties by all days before, and leaves out what the user has clicked', async () => {

@@ -25,6 +25,10 @@ const options: ImportOptions = {
   features: { user: [], item: ['genres', 'year'] },
 }
 
+interface ManifestJson {
+  readonly model: { readonly item: { readonly features: { name: string }[] } }
+}
+
 /** A folder that can be changed, as PyTorch wrote it at first. */
 async function folder() {
   const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-test-'))
@@ -32,8 +36,8 @@ async function folder() {
   await fs.cp(fixture, path.join(dir, 'from'), { recursive: true })
   const store = openDirectoryStore(dir)
   const file = (name: string) => path.join(dir, 'from', name)
-  const manifest = async (change: (json: Record<string, never>) => void) => {
-    const json = JSON.parse(await fs.readFile(file('manifest.json'), 'utf8')) as never
+  const manifest = async (change: (json: ManifestJson) => void) => {
+    const json = JSON.parse(await fs.readFile(file('manifest.json'), 'utf8')) as ManifestJson
     change(json)
     await fs.writeFile(file('manifest.json'), JSON.stringify(json))
   }
@@ -96,8 +100,7 @@ test.each<[string, (rig: Awaited<ReturnType<typeof folder>>) => Promise<void>, s
     'a feature that nobody has',
     ({ manifest }) =>
       manifest(({ model }) => {
-        const { features } = model!['item'] as { features: { name: string }[] }
-        features[0]!.name = 'genre'
+        model.item.features[0]!.name = 'genre'
       }),
     'item feature genre is not known: model.item.features of the configuration has genres, year',
   ],
