@@ -39,9 +39,10 @@ export async function mountConsole({ context, operators }: OpenContext): Promise
 export async function runConsole(config: Config, metricsUrls: readonly string[]): Promise<void> {
   const { host } = config.metrics
   const { port } = config.console
-  const health = new Health()
+  const metrics = createMetrics()
+  const health = new Health(metrics)
   health.set('console', false, 'waiting for Kafka')
-  const operators = await serveOperators(createMetrics(), health, host, port, 'console')
+  const operators = await serveOperators(metrics, health, host, port, 'console')
   try {
     await withKafka(config, async (connected) => {
       const { controlHistory } = connected.topics

@@ -10,7 +10,7 @@ import { OverrideLog } from '../runtime/override-log.ts'
 import type { KafkaClient } from '../runtime/ports.ts'
 import { UserTower } from '../runtime/recall-user-tower.ts'
 import type { ItemFacts } from '../streams/explain.ts'
-import { eachReadable } from './readable.ts'
+import { eachReadable } from '../runtime/kafka/readable.ts'
 
 interface Source {
   readonly kafka: KafkaClient

@@ -15,7 +15,7 @@ import type { SourceRecord } from '../streams/stage.ts'
 import { recallClientOptions } from './commands/recall.ts'
 import type { Connected } from './connect.ts'
 import { standingOf } from './explain-standing.ts'
-import { readable } from './readable.ts'
+import { readable } from '../runtime/kafka/readable.ts'
 
 export interface ExplainOptions {
   readonly user: string

@@ -80,7 +80,7 @@ export interface GenerationView {
   readonly id: string
   readonly standing: Standing
   readonly state: string | null
-  readonly kind: 'bootstrap' | 'full' | null
+  readonly kind: 'bootstrap' | 'full' | 'imported' | null
   readonly parent: string | null
   readonly day: string | null
   readonly createdAtMs: Maybe

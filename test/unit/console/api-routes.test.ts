@@ -49,7 +49,8 @@ test('only so many questions are worked on at the same time', async () => {
 })
 
 async function serve() {
-  const server = await serveOperators(createMetrics(), new Health(), '127.0.0.1', 0)
+  const metrics = createMetrics()
+  const server = await serveOperators(metrics, new Health(metrics), '127.0.0.1', 0)
   onTestFinished(() => server.close())
   return server
 }
