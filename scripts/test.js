@@ -21,7 +21,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () =>
 
 try {
   // Also with a REDIS_URL: tests that kill a Redis start one of their own.
-  const tensorflow = process.env.FRESHET_TEST_TENSORFLOW ?? 'optional'
+  const tensorflow = process.env.TEST_TENSORFLOW ?? 'optional'
   await setUp(createProgress(), {
     needsBroker: true,
     needsRedis: true,
