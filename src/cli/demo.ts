@@ -14,6 +14,7 @@ import { whenAborted } from '../runtime/when-aborted.ts'
 import { createGenerator } from '../streams/generator/generator.ts'
 import type { DemoOptions } from './commands/demo.ts'
 import { recallClientOptions } from './commands/recall.ts'
+import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { clickAsUser, describeDemoClick } from './demo-click.ts'
 import { localConfig, type Input } from './input.ts'
@@ -47,8 +48,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       timeLapse(context, options.days),
     )
     if (!stop.aborted) {
-      await withRoles(configOf(1, servers), log, stop, async (context, metricsUrl) => {
-        await live(context, options, metricsUrl, startedMs)
+      await withRoles(configOf(1, servers), log, stop, async (context, url) => {
+        await live(context, options, url, startedMs)
       })
     }
   } finally {
@@ -79,7 +80,7 @@ async function withRoles(
   config: Config,
   log: Logger,
   stop: AbortSignal,
-  use: (context: RoleContext, metricsUrl: string | null) => Promise<void>,
+  use: (context: RoleContext, url: string | null) => Promise<void>,
 ): Promise<void> {
   const done = new AbortController()
   const signal = AbortSignal.any([stop, done.signal])
@@ -87,10 +88,12 @@ async function withRoles(
   try {
     const context = { ...opened.context, signal }
     const roles = new StartedRoles(context, () => done.abort())
+    const closeConsole = await mountConsole(opened)
     try {
       await use(context, opened.operators?.url ?? null)
     } finally {
       done.abort()
+      await closeConsole?.()
       await roles.ended
     }
   } finally {
@@ -143,7 +146,7 @@ function replayed(
 async function live(
   context: RoleContext,
   { user, exit }: DemoOptions,
-  metricsUrl: string | null,
+  url: string | null,
   startedMs: number,
 ): Promise<void> {
   const { kafka, topics, clock, config, signal } = context
@@ -162,10 +165,16 @@ async function live(
     say(`${describeDemoClick(click)}\n\n`)
     say(`that was ${Math.round((Date.now() - startedMs) / 1_000)} s in all. `)
     if (exit === true) return say('\n')
-    writeLocalInstance({ pid: process.pid, metricsUrl, settings: settingsOf(config) })
-    say(
-      `It goes on until Ctrl-C; in another terminal, in this folder:\n  npx freshet explain --user ${user}\n  npx freshet recall --user ${user} -k 10\n  npx freshet status\n${metricsUrl === null ? '' : `figures: ${metricsUrl}/metrics\n`}`,
-    )
+    writeLocalInstance({ pid: process.pid, metricsUrl: url, settings: settingsOf(config) })
+    const commands = [
+      `freshet explain --user ${user}`,
+      `freshet recall --user ${user} -k 10`,
+      'freshet status',
+    ]
+    say('It goes on until Ctrl-C.\n')
+    if (url !== null) say(`look at it in a browser: ${url}/console/\n`)
+    say('or, in another terminal, in this folder:\n')
+    for (const command of commands) say(`  npx ${command}\n`)
     await whenAborted(signal).promise
   } finally {
     removeLocalInstance()
