@@ -8,7 +8,7 @@ import { root, setUp } from './set-up.js'
 import { totalsOf } from './test-totals.js'
 
 const checkDeadlineMs = 4 * 60_000
-const testsDeadlineMs = 12 * 60_000
+const testsDeadlineMs = 20 * 60_000
 
 const ownersGoneWithinMs = 10_000
 
