@@ -35,7 +35,14 @@ export async function clickAsUser(
   userId: string,
 ): Promise<DemoClick> {
   const ask = () => client.recall({ userId, k, timeoutMs: withinMs })
-  const before = await until(ask, ({ items }) => items.length === k, 'a page of items')
+  const startedMs = Date.now()
+  // The roles have only just been started: what counts is how soon they know a click when they are at work.
+  const before = await until(
+    ask,
+    ({ items, learnedThrough }) =>
+      items.length === k && (learnedThrough?.getTime() ?? 0) >= startedMs,
+    'a page of items from a learner that has come to the present',
+  )
   const shownAtMs = Date.now()
   const ids = { requestId: `demo-${shownAtMs}`, userId }
   const page: Impression = {
