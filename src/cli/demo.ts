@@ -1,8 +1,11 @@
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { FreshetError } from '../errors.ts'
-import { readLocalInstance, removeLocalInstance } from '../runtime/local-instance.ts'
-import { writeLocalInstance } from '../runtime/local-instance.ts'
+import {
+  readLocalInstance,
+  removeLocalInstance,
+  writeLocalInstance,
+} from '../runtime/local-instance.ts'
 import { createLogger } from '../runtime/logger.ts'
 import type { Logger } from '../runtime/ports.ts'
 import { RecallClient } from '../runtime/recall-client.ts'
@@ -17,7 +20,7 @@ import { recallClientOptions } from './commands/recall.ts'
 import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { clickAsUser, describeDemoClick } from './demo-click.ts'
-import { localConfig, type Input } from './input.ts'
+import { addressesOf, localConfig, type Input } from './input.ts'
 import { ReportWatch } from './report-watch.ts'
 import { openContext, type RoleContext } from './role-context.ts'
 import { StartedRoles } from './started-roles.ts'
@@ -165,7 +168,9 @@ async function live(
     say(`${describeDemoClick(click)}\n\n`)
     say(`that was ${Math.round((Date.now() - startedMs) / 1_000)} s in all. `)
     if (exit === true) return say('\n')
-    writeLocalInstance({ pid: process.pid, metricsUrl: url, settings: settingsOf(config) })
+    const { artifacts, stateDir } = config
+    const settings = { ...addressesOf(config), artifacts, stateDir }
+    writeLocalInstance({ pid: process.pid, metricsUrl: url, settings })
     const commands = [
       `freshet explain --user ${user}`,
       `freshet recall --user ${user} -k 10`,
@@ -182,16 +187,5 @@ async function live(
     await input
     await producer.close()
     await client.close()
-  }
-}
-
-/** What other commands in this folder need to know. */
-function settingsOf({ kafka, redis, artifacts, stateDir }: Config): Record<string, unknown> {
-  const { brokers, topicPrefix, partitions } = kafka
-  return {
-    kafka: { brokers, topicPrefix, partitions },
-    redis: { url: redis.url },
-    artifacts,
-    stateDir,
   }
 }

@@ -72,6 +72,12 @@ export function localConfig(
   })
 }
 
+/** What other commands in the folder need to know. */
+export function addressesOf({ kafka, redis }: Config): Record<string, unknown> {
+  const { brokers, topicPrefix, partitions } = kafka
+  return { kafka: { brokers, topicPrefix, partitions }, redis: { url: redis.url } }
+}
+
 /** At full speed days pass in seconds, and two runs are to end with the same figures. */
 const replayConfig: ConfigText = {
   name: 'a replay at full speed',

@@ -1,4 +1,3 @@
-import type { Config } from '../config/schema.ts'
 import { removeLocalInstance, writeLocalInstance } from '../runtime/local-instance.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { openPositions } from '../runtime/replay/positions.ts'
@@ -7,7 +6,7 @@ import type { StartOptions } from './commands/start.ts'
 import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { waitUntilDrained } from './drained.ts'
-import { localConfig, openInput, type Input } from './input.ts'
+import { addressesOf, localConfig, openInput, type Input } from './input.ts'
 import { LiveView } from './live-view.ts'
 import { startLocalServers } from './local-servers.ts'
 import { claimProfile } from './profile.ts'
@@ -36,7 +35,7 @@ export async function runStart(options: StartOptions): Promise<void> {
     const metricsUrl = opened.operators?.url ?? null
     let closeConsole: (() => Promise<void>) | null = null
     try {
-      writeLocalInstance({ pid: process.pid, metricsUrl, settings: settingsOf(config) })
+      writeLocalInstance({ pid: process.pid, metricsUrl, settings: addressesOf(config) })
       const { context } = opened
       // Stopped while it waited for Kafka: there is nothing that could be played.
       if (!stop.aborted) closeConsole = await mountConsole(opened)
@@ -62,14 +61,6 @@ interface Run {
   readonly metricsUrl: string | null
   readonly consoleUrl: string | null
   readonly startedMs: number
-}
-
-/** What other commands in this folder need to know. */
-function settingsOf({ kafka, redis }: Config): Record<string, unknown> {
-  return {
-    kafka: { brokers: kafka.brokers, topicPrefix: kafka.topicPrefix, partitions: kafka.partitions },
-    redis: { url: redis.url },
-  }
 }
 
 async function play(run: Run, stop: AbortSignal): Promise<void> {

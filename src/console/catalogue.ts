@@ -1,6 +1,7 @@
 import { decodeItem } from '../records/codec.ts'
-import type { Batch, KafkaClient, Tail } from '../runtime/ports.ts'
+import type { Batch, KafkaClient } from '../runtime/ports.ts'
 import type { TitledItem } from './api.ts'
+import { LazyTail } from './lazy-tail.ts'
 import { readable } from './scan.ts'
 
 /** More than that, and titles of the others are not known. */
@@ -13,31 +14,16 @@ interface Entry {
 
 /** Titles and first category values, from the items topic. Read from the first question on. */
 export class Catalogue {
-  readonly #kafka: Pick<KafkaClient, 'tail'>
-  readonly #topic: string
+  readonly #tail: LazyTail
   readonly #entries = new Map<string, Entry>()
-  #tail: Promise<Tail> | null = null
 
   constructor(kafka: Pick<KafkaClient, 'tail'>, topic: string) {
-    this.#kafka = kafka
-    this.#topic = topic
+    this.#tail = new LazyTail(kafka, topic, (batch) => this.#onBatch(batch))
   }
 
   /** @throws FreshetError BROKER_UNAVAILABLE, and tries anew when asked again */
-  async open(): Promise<void> {
-    this.#tail ??= this.#kafka.tail({
-      topics: [this.#topic],
-      from: 'earliest',
-      onBatch: (batch) => this.#onBatch(batch),
-    })
-    try {
-      await (
-        await this.#tail
-      ).caughtUp
-    } catch (error) {
-      this.#tail = null
-      throw error
-    }
+  open(): Promise<void> {
+    return this.#tail.caughtUp()
   }
 
   titled(itemId: string): TitledItem {
@@ -49,11 +35,8 @@ export class Catalogue {
     return this.#entries.get(itemId)?.category ?? ''
   }
 
-  async close(): Promise<void> {
-    await this.#tail?.then(
-      (tail) => tail.close(),
-      () => undefined,
-    )
+  close(): Promise<void> {
+    return this.#tail.close()
   }
 
   #onBatch({ records }: Batch): void {

@@ -1,6 +1,7 @@
 import { decodeOverride } from '../records/codec.ts'
 import type { Override } from '../records/types.ts'
-import type { Batch, KafkaClient, Tail } from '../runtime/ports.ts'
+import type { Batch, KafkaClient } from '../runtime/ports.ts'
+import { LazyTail } from './lazy-tail.ts'
 import { readable } from './scan.ts'
 
 /** More than can be served at one time. */
@@ -8,39 +9,21 @@ const generationsMax = 4
 
 /** The newest override of each item, by generation. Followed from the first question on. */
 export class Overrides {
-  readonly #kafka: Pick<KafkaClient, 'tail'>
-  readonly #topic: string
+  readonly #tail: LazyTail
   readonly #all = new Map<string, Map<string, Override>>()
-  #tail: Promise<Tail> | null = null
 
   constructor(kafka: Pick<KafkaClient, 'tail'>, topic: string) {
-    this.#kafka = kafka
-    this.#topic = topic
+    this.#tail = new LazyTail(kafka, topic, (batch) => this.#onBatch(batch))
   }
 
   /** By item. @throws FreshetError BROKER_UNAVAILABLE, and tries anew when asked again */
   async of(generation: string): Promise<ReadonlyMap<string, Override>> {
-    this.#tail ??= this.#kafka.tail({
-      topics: [this.#topic],
-      from: 'earliest',
-      onBatch: (batch) => this.#onBatch(batch),
-    })
-    try {
-      await (
-        await this.#tail
-      ).caughtUp
-    } catch (error) {
-      this.#tail = null
-      throw error
-    }
+    await this.#tail.caughtUp()
     return this.#all.get(generation) ?? new Map()
   }
 
-  async close(): Promise<void> {
-    await this.#tail?.then(
-      (tail) => tail.close(),
-      () => undefined,
-    )
+  close(): Promise<void> {
+    return this.#tail.close()
   }
 
   #onBatch({ records }: Batch): void {

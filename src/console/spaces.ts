@@ -2,7 +2,7 @@ import { FreshetError } from '../errors.ts'
 import { BruteForceIndex } from '../index/brute-force.ts'
 import type { Neighbours } from '../index/vector-index.ts'
 import { noFeatures } from '../records/types.ts'
-import { openEngine, type EngineName } from '../runtime/engines/index.ts'
+import { openServingEngine, type EngineName } from '../runtime/engines/index.ts'
 import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
 import { loadGeneration, loadManifest } from '../runtime/generation/generation.ts'
 import { inSlices } from '../runtime/in-slices.ts'
@@ -13,20 +13,20 @@ import { principalPlane, sampleIds, type Plane } from './projection.ts'
 /** One generation's vectors, as the artifact store has them and the overrides topic changes them. */
 export interface Space {
   readonly itemIds: readonly string[]
-  /** A sample of the items, always the same, with their base vectors [sample x d]. */
+  /** A sample of the items, always the same, with their base vectors [sample x o]. */
   readonly sample: readonly string[]
   readonly plane: Plane
-  /** @returns the vector [d] of a user with this row, without features; null: of a user without one */
+  /** @returns the vector [o] of a user with this row [d], without features; null: of a user without one */
   userVector(row: Float32Array | null): Promise<Float32Array>
   /** Exact. */
   search(query: Float32Array, k: number, skip: ReadonlySet<string>): Promise<Neighbours>
-  /** [d], with the newest override; null: not there. */
+  /** [o], with the newest override; null: not there. */
   vectorOf(itemId: string): Promise<Float32Array | null>
   close(): Promise<void>
 }
 
 interface SpacesDeps {
-  readonly overrides: Overrides
+  readonly overrides: Pick<Overrides, 'of'>
   readonly store: ArtifactStore
   readonly engine: EngineName
 }
@@ -74,7 +74,7 @@ export class Spaces {
     const { model, dense, userDefaultRow, itemIds, itemVectors } = await loadGeneration(store, id, {
       for: 'serving',
     })
-    const { dim } = model
+    const { outputDim: dim } = model
     const places = new Map(itemIds.map((itemId, i) => [itemId, i]))
     const base = (itemId: string): Float32Array | null => {
       const at = places.get(itemId)
@@ -85,7 +85,7 @@ export class Spaces {
     for (const [i, itemId] of sample.entries()) sampled.set(base(itemId)!, i * dim)
     const plane = await inSlices(principalPlane(sampled, dim))
     const index = await inSlices(BruteForceIndex.over(dim, itemIds, itemVectors.slice()))
-    const tensors = await openEngine(engine).open(model, dense)
+    const tensors = await openServingEngine(engine).open(model, dense)
     const tower = new UserTower(tensors, model, dense)
     let applied = 0
     const apply = async (): Promise<void> => {
