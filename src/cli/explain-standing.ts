@@ -1,21 +1,18 @@
 import type { Config } from '../config/schema.ts'
-import { FreshetError } from '../errors.ts'
-import { decodeOverride } from '../records/codec.ts'
+import { dotAt } from '../model/dot.ts'
 import type { TopicNames } from '../records/topics.ts'
 import type { Features } from '../records/types.ts'
-import { openServingEngine } from '../runtime/engines/index.ts'
-import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
-import { loadGeneration, type ServingGeneration } from '../runtime/generation/generation.ts'
-import { OverrideLog } from '../runtime/override-log.ts'
+import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
+import { openVectors, type GenerationVectors } from '../runtime/generation/vectors.ts'
+import { Overrides } from '../runtime/inspect/overrides.ts'
 import type { KafkaClient } from '../runtime/ports.ts'
-import { UserTower } from '../runtime/recall-user-tower.ts'
 import type { ItemFacts } from '../streams/explain.ts'
-import { eachReadable } from '../runtime/kafka/readable.ts'
 
 interface Source {
   readonly kafka: KafkaClient
   readonly topics: TopicNames
   readonly config: Config
+  readonly artifacts: ArtifactStore
 }
 
 export interface StandingQuestion {
@@ -31,72 +28,38 @@ export interface StandingQuestion {
 export async function standingOf(
   source: Source,
   itemId: string,
-  question: StandingQuestion,
+  { generation, row, features, isSkipped }: StandingQuestion,
 ): Promise<ItemFacts['standing']> {
-  const generation = await filesOf(source.config, question.generation)
-  if (generation === null) return 'unknown'
-  const vectors = await vectorsOf(source, generation)
-  const own = vectors.get(itemId)
-  if (own === undefined) return null
-  const user = await userVector(generation, question, source.config)
-  const score = dot(user, own)
-  let rank = 1
-  for (const [id, vector] of vectors) {
-    if (dot(user, vector) > score && !question.isSkipped(id)) rank++
+  const vectors = await openVectors(source.artifacts, generation, source.config.model.engine)
+  try {
+    const newest = await newestVectors(source, generation, vectors)
+    const own = newest.get(itemId)
+    if (own === undefined) return null
+    const user = await vectors.userVector(row, features)
+    const scoreOf = (vector: Float32Array) => dotAt(user, 0, vector, 0, vector.length)
+    const score = scoreOf(own)
+    let rank = 1
+    for (const [id, vector] of newest) if (scoreOf(vector) > score && !isSkipped(id)) rank++
+    return { score, rank }
+  } finally {
+    await vectors.close()
   }
-  return { score, rank }
 }
 
-/** null: they are not here, as the roles run elsewhere. */
-async function filesOf({ artifacts }: Config, id: string): Promise<ServingGeneration | null> {
-  const store = openDirectoryStore(artifacts.dir)
-  if (!(await store.exists(`generations/${id}/manifest.json`))) return null
-  return loadGeneration(store, id, { for: 'serving' })
-}
-
-async function vectorsOf(
+async function newestVectors(
   { kafka, topics }: Source,
-  { id, itemIds, itemVectors, model: { outputDim: dim } }: ServingGeneration,
+  generation: string,
+  { itemIds, itemVector }: GenerationVectors,
 ): Promise<ReadonlyMap<string, Float32Array>> {
-  const vectors = new Map(
-    itemIds.map((itemId, i) => [itemId, itemVectors.subarray(i * dim, (i + 1) * dim)]),
-  )
-  const log = await OverrideLog.open(kafka, topics.overrides)
-  const tail = await kafka.tail({
-    topics: [topics.overrides],
-    from: log.startOf(id),
-    onBatch: eachReadable(decodeOverride, (record) => {
-      if (record.generation !== id || record.kind !== 'override') return
-      if (record.vector === null) vectors.delete(record.itemId)
-      else vectors.set(record.itemId, record.vector.slice())
-    }),
-  })
+  const newest = new Map(itemIds.map((itemId) => [itemId, itemVector(itemId)!]))
+  const overrides = new Overrides(kafka, topics.overrides)
   try {
-    await tail.caughtUp
-    return vectors
+    for (const [itemId, { vector }] of await overrides.of(generation)) {
+      if (vector === null) newest.delete(itemId)
+      else newest.set(itemId, vector)
+    }
+    return newest
   } finally {
-    await tail.close()
-    await log.close()
+    await overrides.close()
   }
-}
-
-async function userVector(
-  { model, dense, userDefaultRow }: ServingGeneration,
-  { row, features }: StandingQuestion,
-  config: Config,
-): Promise<Float32Array> {
-  if (row !== null && row.length !== model.dim) {
-    const why = `the user's row has ${row.length} floats, the generation's have ${model.dim}`
-    throw new FreshetError('GENERATION_INVALID', why)
-  }
-  const tensors = await openServingEngine(config.model.engine).open(model, dense)
-  try {
-    return await new UserTower(tensors, model, dense).vector(row ?? userDefaultRow, features)
-  } finally {
-    await tensors.close()
-  }
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  return a.reduce((sum, value, i) => sum + value * b[i]!, 0)
 }

@@ -1,21 +1,23 @@
 import type { Config } from '../config/schema.ts'
 import { FreshetError } from '../errors.ts'
-import { decodeDeadLetter, decodeEvent, decodeExample, decodeItem } from '../records/codec.ts'
+import { decodeItem } from '../records/codec.ts'
 import { partitionOf } from '../records/partition.ts'
 import type { TopicNames } from '../records/topics.ts'
-import type { Click, Features, Impression, Item } from '../records/types.ts'
+import type { Features, Impression, Item } from '../records/types.ts'
 import { noFeatures } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
+import { openDirectoryStore, type ArtifactStore } from '../runtime/generation/artifact-store.ts'
+import { loadManifest } from '../runtime/generation/generation.ts'
+import { recordsOfUser, refusedOfUser } from '../runtime/inspect/user-records.ts'
+import { decoded } from '../runtime/kafka/readable.ts'
 import type { KafkaClient, OnlineRead, OnlineRow } from '../runtime/ports.ts'
 import { RecallClient, type RecallResult } from '../runtime/recall-client.ts'
 import { openOnlineStore } from '../runtime/redis/online-store.ts'
 import { explainClicks, explainItem } from '../streams/explain.ts'
-import type { ExplainedClick, ItemFacts, UserRecords } from '../streams/explain.ts'
-import type { SourceRecord } from '../streams/stage.ts'
+import type { ExplainedClick, ItemFacts } from '../streams/explain.ts'
 import { recallClientOptions } from './commands/recall.ts'
 import type { Connected } from './connect.ts'
 import { standingOf } from './explain-standing.ts'
-import { readable } from '../runtime/kafka/readable.ts'
 
 export interface ExplainOptions {
   readonly user: string
@@ -59,15 +61,30 @@ export async function explain(
     throw new FreshetError('USAGE_INVALID', 'no generation is live yet: see freshet status')
   }
   const partition = partitionOf(user, config.kafka.partitions)
-  const records = await recordsOf(kafka, topics, user, partition, options.last)
+  const records = await recordsOfUser(kafka, topics, partition, user, options.last)
+  const refused = await refusedOfUser(kafka, topics, user, options.last)
   const items = await readItems(kafka, topics.items)
   const { row, learnedThrough } = await readRow(config, generation, partition, user, log)
-  const impression = records.impressions.at(-1) ?? null
+  const impression = records.impressions.at(-1)?.record ?? null
   const features = impression?.features ?? noFeatures
   const reply = await ask(config, user, features, options.k)
-  const clicks = explainClicks(records, row?.offset ?? null).slice(0, options.clicks)
+  const artifacts = openDirectoryStore(config.artifacts.dir)
+  // null: the roles run elsewhere.
+  const manifest = (await artifacts.exists(`generations/${generation}/manifest.json`))
+    ? await loadManifest(artifacts, generation)
+    : null
+  const clicks = explainClicks(
+    { ...records, refused },
+    {
+      rowOffset: row?.offset ?? null,
+      trainedOffset: manifest?.cuts?.examples[partition] ?? 0,
+    },
+  ).slice(0, options.clicks)
   const titleOf = (itemId: string) => items.get(itemId)?.title ?? ''
-  const facts = { kafka, topics, config, generation, row, features, items, reply }
+  const facts = {
+    ...{ kafka, topics, config, artifacts, generation, row, features, items, reply },
+    hasFiles: manifest !== null,
+  }
   return {
     ...{ user, partition, generation, reply, impression },
     row: row === null ? null : withoutFloats(row),
@@ -90,6 +107,8 @@ interface Facts {
   readonly features: Features
   readonly items: ReadonlyMap<string, Item | null>
   readonly reply: RecallResult
+  readonly artifacts: ArtifactStore
+  readonly hasFiles: boolean
 }
 
 async function itemOf(itemId: string, facts: Facts): Promise<NonNullable<Explanation['item']>> {
@@ -99,17 +118,17 @@ async function itemOf(itemId: string, facts: Facts): Promise<NonNullable<Explana
   const isWithdrawn = (id: string) => items.get(id) === null
   const { excludeRecentClicks } = config.recall
   const excluded = new Set(excludeRecentClicks ? (row?.recentItems ?? []) : [])
-  const standing = await standingOf(facts, itemId, {
+  const question = {
     ...{ generation, features, row: row?.row ?? null },
-    isSkipped: (id) => id !== itemId && (excluded.has(id) || isWithdrawn(id)),
-  })
+    isSkipped: (id: string) => id !== itemId && (excluded.has(id) || isWithdrawn(id)),
+  }
   const known: ItemFacts = {
     isInCatalogue: item !== undefined && item !== null,
     isWithdrawn: isWithdrawn(itemId),
     isRecentClick: excluded.has(itemId),
     place: place === 0 ? null : place,
     asked: reply.items.length,
-    standing,
+    standing: facts.hasFiles ? await standingOf(facts, itemId, question) : 'unknown',
   }
   return { ...known, itemId, title: item?.title ?? '', why: explainItem(known) }
 }
@@ -155,55 +174,6 @@ async function readRow(
   }
 }
 
-async function recordsOf(
-  kafka: KafkaClient,
-  topics: TopicNames,
-  user: string,
-  partition: number,
-  last: number,
-): Promise<UserRecords> {
-  const impressions: Impression[] = []
-  const clicks: Click[] = []
-  const examples: UserRecords['examples'][number][] = []
-  const refused: UserRecords['refused'][number][] = []
-  const isUsers = (event: ReturnType<typeof decodeEvent>): event is Click | Impression =>
-    event.kind !== 'heartbeat' && event.userId === user
-  await newest(kafka, topics.events, [partition], last, ({ value }) => {
-    const event = decodeEvent(value!)
-    if (!isUsers(event)) return
-    if (event.kind === 'click') clicks.push(event)
-    else impressions.push(event)
-  })
-  await newest(kafka, topics.examples, [partition], last, ({ value, offset }) => {
-    const example = decodeExample(value!)
-    if (example.kind === 'example' && example.userId === user) examples.push({ offset, example })
-  })
-  await newest(kafka, topics.deadLetters, null, last, ({ value }) => {
-    const letter = decodeDeadLetter(value!)
-    if (letter.sourceTopic !== topics.events) return
-    const event = decodeEvent(letter.original)
-    if (isUsers(event)) refused.push({ letter, event })
-  })
-  return { impressions, clicks, examples, refused }
-}
-
-/** @param partitions null: all */
-async function newest(
-  kafka: KafkaClient,
-  topic: string,
-  partitions: readonly number[] | null,
-  last: number,
-  use: (record: SourceRecord) => void,
-): Promise<void> {
-  for (const { partition, low, high } of await kafka.offsets(topic)) {
-    if (partitions !== null && !partitions.includes(partition)) continue
-    const from = Math.max(low, high - last)
-    await kafka.readRange({ topic, partition }, from, high, ({ records }) => {
-      for (const record of records) readable(() => use(record))
-    })
-  }
-}
-
 async function readItems(kafka: KafkaClient, topic: string): Promise<Map<string, Item | null>> {
   const items = new Map<string, Item | null>()
   const tail = await kafka.tail({
@@ -212,7 +182,8 @@ async function readItems(kafka: KafkaClient, topic: string): Promise<Map<string,
     onBatch: ({ records }) => {
       for (const { key, value } of records) {
         const itemId = key?.toString() ?? ''
-        readable(() => items.set(itemId, value === null ? null : decodeItem(value)))
+        const item = decoded(decodeItem, value)
+        if (item !== null || value === null) items.set(itemId, item)
       }
     },
   })

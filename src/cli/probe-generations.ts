@@ -1,21 +1,14 @@
 import { decodeOverride } from '../records/codec.ts'
-import { noFeatures } from '../records/types.ts'
-import { openServingEngine, type EngineName } from '../runtime/engines/index.ts'
+import type { EngineName } from '../runtime/engines/index.ts'
 import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
-import { loadGeneration } from '../runtime/generation/generation.ts'
+import { openVectors, type GenerationVectors } from '../runtime/generation/vectors.ts'
 import type { Batch, KafkaClient, Tail } from '../runtime/ports.ts'
-import { UserTower } from '../runtime/recall-user-tower.ts'
 import { Wakeup } from '../runtime/wakeup.ts'
+import type { PublishedGeneration } from '../streams/reply-check.ts'
 
 /** One generation as the store and the overrides topic have it. */
-export interface ProbeGeneration {
-  /** [o] vector of a user without a row */
-  readonly defaultUser: Float32Array
-  /** [o] vector of a user with this row */
-  userOf(row: Float32Array): Promise<Float32Array>
-  /** Every vector [o] that an item has had in it. */
-  vectorsOf(itemId: string): readonly Float32Array[]
-}
+export type ProbeGeneration = Pick<GenerationVectors, 'userVector'> &
+  Pick<PublishedGeneration, 'vectorsOf'>
 
 export interface ProbeGenerationsDeps {
   readonly kafka: Pick<KafkaClient, 'tail'>
@@ -29,12 +22,6 @@ interface Published {
   readonly vectors: Map<string, Float32Array[]>
 }
 
-interface Loaded {
-  readonly generation: Omit<ProbeGeneration, 'vectorsOf'>
-  readonly vectors: ReadonlyMap<string, Float32Array>
-  close(): Promise<void>
-}
-
 /** More than can be served at one time. */
 const generationsMax = 4
 const waitMs = 2_000
@@ -43,7 +30,7 @@ const waitMs = 2_000
 export class ProbeGenerations {
   readonly #deps: ProbeGenerationsDeps
   readonly #published = new Map<string, Published>()
-  readonly #loaded = new Map<string, Promise<Loaded>>()
+  readonly #loaded = new Map<string, Promise<GenerationVectors>>()
   readonly #news = new Wakeup()
   #tail: Tail | null = null
 
@@ -64,18 +51,18 @@ export class ProbeGenerations {
    * @throws FreshetError GENERATION_INVALID, also when it is no longer kept
    */
   async with(id: string, sequence: number): Promise<ProbeGeneration | null> {
-    const { generation, vectors } = await this.#load(id)
+    const { userVector, itemVector } = await this.#load(id)
     const deadlineMs = performance.now() + waitMs
     while ((this.#published.get(id)?.sequence ?? 0) < sequence) {
       if (performance.now() > deadlineMs) return null
       await this.#news.within(100)
     }
     return {
-      ...generation,
+      userVector,
       vectorsOf: (itemId) => {
-        const base = vectors.get(itemId)
+        const base = itemVector(itemId)
         const overrides = this.#published.get(id)?.vectors.get(itemId) ?? []
-        return base === undefined ? overrides : [base, ...overrides]
+        return base === null ? overrides : [base, ...overrides]
       },
     }
   }
@@ -85,10 +72,11 @@ export class ProbeGenerations {
     for (const loading of this.#loaded.values()) await closeLoaded(loading)
   }
 
-  #load(id: string): Promise<Loaded> {
+  #load(id: string): Promise<GenerationVectors> {
     const known = this.#loaded.get(id)
     if (known !== undefined) return known
-    const loading = load(this.#deps, id)
+    const { store, engine } = this.#deps
+    const loading = openVectors(store, id, engine)
     this.#loaded.set(id, loading)
     for (const [other, loaded] of this.#loaded) {
       if (this.#loaded.size <= generationsMax) break
@@ -127,22 +115,7 @@ export class ProbeGenerations {
   }
 }
 
-async function load({ store, engine }: ProbeGenerationsDeps, id: string): Promise<Loaded> {
-  const { model, dense, userDefaultRow, itemIds, itemVectors } = await loadGeneration(store, id, {
-    for: 'serving',
-  })
-  const { outputDim } = model
-  const tensors = await openServingEngine(engine).open(model, dense)
-  const tower = new UserTower(tensors, model, dense)
-  const userOf = (row: Float32Array): Promise<Float32Array> => tower.vector(row, noFeatures)
-  const vectors = new Map(
-    itemIds.map((itemId, i) => [itemId, itemVectors.subarray(i * outputDim, (i + 1) * outputDim)]),
-  )
-  const generation = { defaultUser: await userOf(userDefaultRow), userOf }
-  return { generation, vectors, close: () => tensors.close() }
-}
-
-async function closeLoaded(loading: Promise<Loaded>): Promise<void> {
+async function closeLoaded(loading: Promise<GenerationVectors>): Promise<void> {
   await loading.then(
     (loaded) => loaded.close(),
     () => undefined,

@@ -1,11 +1,13 @@
+import { LRUCache } from 'lru-cache'
 import { FreshetError, messageOf } from '../errors.ts'
 import { decodeExampleHead } from '../records/codec.ts'
 import { partitionOf } from '../records/partition.ts'
+import { noFeatures } from '../records/types.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
 import type { OnlineStore, Tail } from '../runtime/ports.ts'
 import { RecallClient, type RecallResult } from '../runtime/recall-client.ts'
 import { openOnlineStore } from '../runtime/redis/online-store.ts'
-import { unexplained } from '../streams/reply-check.ts'
+import { checkReply } from '../streams/reply-check.ts'
 import { ProbeGenerations, type ProbeGeneration } from './probe-generations.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -13,7 +15,7 @@ export interface ProbeCounts {
   readonly replies: number
   /** Whose scores no one generation explains. */
   readonly mixed: number
-  /** The user's row changed while it was asked, or the generation is gone. */
+  /** The row that was used was never read here, or the generation is gone. */
   readonly unchecked: number
   /** No reply within a second. */
   readonly late: number
@@ -28,6 +30,7 @@ const inFlightMax = 4
 /** Nobody has this id. */
 const coldUser = 'freshet-probe-without-a-row'
 const readMs = 500
+const rowsMax = 2_000
 
 /**
  * Asks for recall again and again while a run lasts, in turns for a user without a row and for one who has just clicked, and checks each
@@ -42,6 +45,8 @@ export class RecallProbe {
   readonly #counts = { replies: 0, mixed: 0, unchecked: 0, late: 0, failed: 0 }
   readonly #ending = new AbortController()
   readonly #asking = new Set<Promise<void>>()
+  /** [d] each, those that were read last: a pod may answer with an older one than the store has by now. */
+  readonly #rows = new LRUCache<string, Float32Array>({ max: rowsMax })
   #tail: Tail | null = null
   #timer: NodeJS.Timeout | undefined
   #warmUser: string | null = null
@@ -114,49 +119,46 @@ export class RecallProbe {
   }
 
   async #ask(userId: string): Promise<void> {
-    const before = await this.#rowOf(this.#live(), userId)
+    await this.#readRow(this.#live(), userId)
     const reply = await this.#client.recall({ userId, k, signal: this.#ending.signal })
     if (reply.status === 'NO_GENERATION') return
     this.#counts.replies++
     if (reply.generation === '') throw new FreshetError('OVERLOADED', reply.message)
-    const after = await this.#rowOf(reply.generation, userId)
+    await this.#readRow(reply.generation, userId)
     const generation = await this.#generations.with(reply.generation, reply.overrideSequence)
     if (generation === null) this.#counts.unchecked++
-    else await this.#check(userId, reply, generation, [before, after])
+    else await this.#check(userId, reply, generation)
   }
 
   async #check(
     userId: string,
     reply: RecallResult,
-    generation: ProbeGeneration,
-    rows: readonly (StoredRow | null)[],
+    { userVector, vectorsOf }: ProbeGeneration,
   ): Promise<void> {
-    const own = rows.filter((row) => row?.generation === reply.generation)
-    const users = [generation.defaultUser]
-    for (const row of own) users.push(await generation.userOf(row!.row))
-    const missing = unexplained(reply, users, (itemId) => generation.vectorsOf(itemId))
-    if (missing === null) return
-    const isSteady = own.length === 2 && own[0]!.offset === own[1]!.offset
-    if (userId !== coldUser && !isSteady) {
-      this.#counts.unchecked++
-      return
+    const { generation, status, overrideSequence, userOffset } = reply
+    const userAt = async (offset: number | null): Promise<Float32Array | null> => {
+      if (offset === null) return userVector(null, noFeatures)
+      const row = this.#rows.get(rowKey(generation, userId, offset))
+      return row === undefined ? null : userVector(row, noFeatures)
     }
+    const check = await checkReply(reply, { userAt, vectorsOf })
+    if (check.outcome === 'unknown row') this.#counts.unchecked++
+    if (check.outcome !== 'mixed') return
     this.#counts.mixed++
-    const { status, overrideSequence } = reply
     this.#context.log.error(
-      { generation: reply.generation, status, overrideSequence, userId, items: missing },
+      { generation, status, overrideSequence, userId, userOffset, items: check.items },
       'a reply has scores that its generation does not explain',
     )
   }
 
-  /** Null where there is none, or the store is not to be had at the moment. */
-  async #rowOf(generation: string | null, userId: string): Promise<StoredRow | null> {
-    if (generation === null || userId === coldUser) return null
+  /** Keeps the row that the store has at the moment, where there is one and it is to be had. */
+  async #readRow(generation: string | null, userId: string): Promise<void> {
+    if (generation === null || userId === coldUser) return
     const partition = partitionOf(userId, this.#context.config.kafka.partitions)
-    const read = await this.#store
+    const { row } = await this.#store
       .read(generation, partition, userId, readMs)
       .catch(() => ({ row: null }))
-    return read.row === null ? null : { generation, offset: read.row.offset, row: read.row.row }
+    if (row !== null) this.#rows.set(rowKey(generation, userId, row.offset), row.row)
   }
 
   #onFailure(error: unknown): void {
@@ -173,9 +175,6 @@ export class RecallProbe {
   }
 }
 
-interface StoredRow {
-  readonly generation: string
-  readonly offset: number
-  /** [d] */
-  readonly row: Float32Array
+function rowKey(generation: string, userId: string, offset: number): string {
+  return JSON.stringify([generation, userId, offset])
 }

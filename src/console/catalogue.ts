@@ -1,8 +1,8 @@
 import { decodeItem } from '../records/codec.ts'
 import type { Batch, KafkaClient } from '../runtime/ports.ts'
 import type { TitledItem } from './api.ts'
-import { LazyTail } from './lazy-tail.ts'
-import { readable } from './scan.ts'
+import { LazyTail } from '../runtime/inspect/lazy-tail.ts'
+import { decoded } from '../runtime/kafka/readable.ts'
 
 /** More than that, and titles of the others are not known. */
 const itemsMax = 200_000
@@ -42,7 +42,7 @@ export class Catalogue {
   #onBatch({ records }: Batch): void {
     // A withdrawn item keeps its title: there are clicks on it.
     for (const { value } of records) {
-      const item = readable(decodeItem, value)
+      const item = decoded(decodeItem, value)
       if (item === null) continue
       const isKnown = this.#entries.has(item.itemId)
       if (!isKnown && this.#entries.size >= itemsMax) continue

@@ -1,12 +1,6 @@
+import type { Click, Example, Impression } from '../records/types.ts'
+import type { Located } from '../streams/explain.ts'
 import type { Passport, PassportStep } from './api.ts'
-
-/** Where a record lies. */
-export interface Located {
-  readonly partition: number
-  readonly offset: number
-  /** The record's timestamp: the arrival of what it comes from. */
-  readonly arrivedMs: number
-}
 
 /** What the topics, the store and the reports say about one click. null: not found, or not known. */
 export interface PassportFacts {
@@ -14,9 +8,9 @@ export interface PassportFacts {
   readonly requestId: string
   readonly itemId: string | null
   readonly title: string
-  readonly impression: (Located & { readonly eventTimeMs: number }) | null
-  readonly click: (Located & { readonly eventTimeMs: number }) | null
-  readonly example: (Located & { readonly eventTimeMs: number; readonly position: number }) | null
+  readonly impression: Located<Pick<Impression, 'eventTimeMs'>> | null
+  readonly click: Located<Pick<Click, 'eventTimeMs'>> | null
+  readonly example: Located<Pick<Example, 'eventTimeMs' | 'position'>> | null
   readonly live: string | null
   /** First offset of the user's partition that the full update behind the live generation has not learnt; 0 without one. */
   readonly trainedOffset: number
@@ -66,7 +60,7 @@ function step(
   return { name, outcome, atMs, sinceArrivalMs, text, command }
 }
 
-function place({ partition, offset }: Located): string {
+function place({ partition, offset }: Located<unknown>): string {
   return `partition ${partition}, offset ${offset}`
 }
 
@@ -80,7 +74,7 @@ function pageStep(facts: PassportFacts): PassportStep {
       ? { outcome: 'unknown', text: `not among ${scanned}` }
       : {
           outcome: 'done',
-          atMs: impression.eventTimeMs,
+          atMs: impression.record.eventTimeMs,
           text: `events, ${place(impression)}; time of the event`,
         },
   )
@@ -118,7 +112,7 @@ function exampleStep(facts: PassportFacts): PassportStep {
   const { click, example, scanned } = facts
   const command = 'freshet examples --last 1000'
   if (example !== null) {
-    const text = `examples, ${place(example)}; place ${example.position + 1} on its page; when it was joined is not recorded`
+    const text = `examples, ${place(example)}; place ${example.record.position + 1} on its page; when it was joined is not recorded`
     return step('Training example', facts, command, { outcome: 'done', text })
   }
   const text =
@@ -187,7 +181,7 @@ function overrideStep(facts: PassportFacts): PassportStep {
       text: 'the indexed vector has it: the generation was trained on it',
     })
   }
-  if (override === null || override.eventTimeMs < example.eventTimeMs) {
+  if (override === null || override.eventTimeMs < example.record.eventTimeMs) {
     return of({
       outcome: 'unknown',
       text: 'no override set has it: the vector is as indexed, or moved too little to be sent (learner.skewEpsilon)',

@@ -2,12 +2,12 @@ import { FreshetError } from '../errors.ts'
 import { BruteForceIndex } from '../index/brute-force.ts'
 import type { Neighbours } from '../index/vector-index.ts'
 import { noFeatures } from '../records/types.ts'
-import { openServingEngine, type EngineName } from '../runtime/engines/index.ts'
+import type { EngineName } from '../runtime/engines/index.ts'
 import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
-import { loadGeneration, loadManifest } from '../runtime/generation/generation.ts'
+import { loadManifest } from '../runtime/generation/generation.ts'
+import { openVectors } from '../runtime/generation/vectors.ts'
 import { inSlices } from '../runtime/in-slices.ts'
-import { UserTower } from '../runtime/recall-user-tower.ts'
-import type { Overrides } from './overrides.ts'
+import type { Overrides } from '../runtime/inspect/overrides.ts'
 import { principalPlane, sampleIds, type Plane } from './projection.ts'
 
 /** One generation's vectors, as the artifact store has them and the overrides topic changes them. */
@@ -71,22 +71,13 @@ export class Spaces {
       const message = `${id} has ${counts.items} items; the console looks at ${itemsMax} at most`
       throw new FreshetError('OVERLOADED', message)
     }
-    const { model, dense, userDefaultRow, itemIds, itemVectors } = await loadGeneration(store, id, {
-      for: 'serving',
-    })
-    const { outputDim: dim } = model
-    const places = new Map(itemIds.map((itemId, i) => [itemId, i]))
-    const base = (itemId: string): Float32Array | null => {
-      const at = places.get(itemId)
-      return at === undefined ? null : itemVectors.slice(at * dim, (at + 1) * dim)
-    }
+    const vectors = await openVectors(store, id, engine)
+    const { outputDim: dim, itemIds, itemVectors, itemVector } = vectors
     const sample = sampleIds(itemIds, sampleMax)
     const sampled = new Float32Array(sample.length * dim)
-    for (const [i, itemId] of sample.entries()) sampled.set(base(itemId)!, i * dim)
+    for (const [i, itemId] of sample.entries()) sampled.set(itemVector(itemId)!, i * dim)
     const plane = await inSlices(principalPlane(sampled, dim))
     const index = await inSlices(BruteForceIndex.over(dim, itemIds, itemVectors.slice()))
-    const tensors = await openServingEngine(engine).open(model, dense)
-    const tower = new UserTower(tensors, model, dense)
     let applied = 0
     const apply = async (): Promise<void> => {
       let newest = applied
@@ -100,13 +91,14 @@ export class Spaces {
     }
     return {
       ...{ itemIds, sample, plane },
-      userVector: (row) => tower.vector(row ?? userDefaultRow, noFeatures),
+      userVector: (row) => vectors.userVector(row, noFeatures),
       search: async (query, k, skip) => {
         await apply()
         return inSlices(index.searchExactly(query, k, (itemId) => skip.has(itemId)))
       },
-      vectorOf: async (itemId) => (await overrides.of(id)).get(itemId)?.vector ?? base(itemId),
-      close: () => tensors.close(),
+      vectorOf: async (itemId) =>
+        (await overrides.of(id)).get(itemId)?.vector ?? itemVector(itemId),
+      close: () => vectors.close(),
     }
   }
 }

@@ -2,20 +2,22 @@ import { messageOf } from '../errors.ts'
 import { partitionOf } from '../records/partition.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { loadManifest } from '../runtime/generation/generation.ts'
+import { recordsOfUser } from '../runtime/inspect/user-records.ts'
 import type { OnlineRead } from '../runtime/ports.ts'
 import type { RecallResult } from '../runtime/recall-client.ts'
 import type { ItemMap, MapPoint, Maybe, Passport, RowView, TitledItem, UserView } from './api.ts'
 import type { ConsoleDeps } from './console.ts'
 import { Catalogue } from './catalogue.ts'
 import type { Follower } from './follower.ts'
-import { Overrides } from './overrides.ts'
+import { Overrides } from '../runtime/inspect/overrides.ts'
 import { passportOf } from './passport.ts'
 import { project } from './projection.ts'
 import { Spaces, type Space } from './spaces.ts'
-import { featureLines, firstReplyWith, recordsOfUser } from './user-records.ts'
+import { featureLines, firstReplyWith } from './user-records.ts'
 
 const topMax = 10
 const clicksMax = 20
+const recordsMax = 20_000
 const readMs = 1_000
 
 type Standing = RowView['standing']
@@ -45,13 +47,13 @@ export class UserApi {
     await this.#catalogue.open()
     const titled = (itemId: string): TitledItem => this.#catalogue.titled(itemId)
     const [records, asked, rows] = await Promise.all([
-      recordsOfUser(kafka, topics, partition, userId),
+      recordsOfUser(kafka, topics, partition, userId, recordsMax),
       settled(recall(userId, topMax)),
       this.#rows(userId),
     ])
     const last = records.impressions.at(-1)?.record
     return {
-      ...{ atMs: Date.now(), userId, partition, scanned: records.scanned },
+      ...{ atMs: Date.now(), userId, partition, scanned: scannedOf(partition) },
       reply: asked.value === null ? null : replyOf(asked.value),
       replyProblem: asked.problem,
       rows: rows.map(({ view }) => view),
@@ -79,12 +81,8 @@ export class UserApi {
     const { kafka, topics, artifacts } = this.#deps
     const partition = this.#partitionOf(userId)
     await this.#catalogue.open()
-    const { examples, impressions, clicks, scanned } = await recordsOfUser(
-      kafka,
-      topics,
-      partition,
-      userId,
-    )
+    const records = await recordsOfUser(kafka, topics, partition, userId, recordsMax)
+    const { examples, impressions, clicks } = records
     const isIt = (one: {
       readonly record: { readonly requestId: string; readonly itemId: string }
     }) => one.record.requestId === requestId && (itemId === null || one.record.itemId === itemId)
@@ -96,25 +94,15 @@ export class UserApi {
     const row = live === null ? null : (await this.#read(live, userId)).value
     const trained = live === null ? null : await settled(loadManifest(artifacts, live))
     const known = live === null ? null : this.#follower.model.known.lineage(live, Date.now())
-    const eventTimeMs = example?.record.eventTimeMs ?? click?.record.eventTimeMs ?? null
     const replies =
-      example === null || eventTimeMs === null
+      example === null
         ? { reply: null, repliesSeen: 0 }
-        : await firstReplyWith(kafka, topics, userId, eventTimeMs, example.arrivedMs)
+        : await firstReplyWith(kafka, topics, userId, example)
     return passportOf({
-      ...{ userId, requestId, itemId: item, scanned, live, ...replies },
+      ...{ userId, requestId, itemId: item, live, ...replies },
+      scanned: scannedOf(partition),
       title: item === null ? '' : this.#catalogue.titled(item).title,
-      impression:
-        impression === null ? null : { ...impression, eventTimeMs: impression.record.eventTimeMs },
-      click: click === null ? null : { ...click, eventTimeMs: click.record.eventTimeMs },
-      example:
-        example === null
-          ? null
-          : {
-              ...example,
-              eventTimeMs: example.record.eventTimeMs,
-              position: example.record.position,
-            },
+      ...{ impression, click, example },
       trainedOffset: trained?.value?.cuts?.examples[partition] ?? 0,
       learnedOffset:
         known?.learnedThrough.find((one) => one.partition === partition)?.offset ?? null,
@@ -234,6 +222,10 @@ async function settled<T>(work: Promise<T>): Promise<Settled<T>> {
   } catch (error) {
     return { value: null, problem: messageOf(error) }
   }
+}
+
+function scannedOf(partition: number): string {
+  return `the newest ${recordsMax.toLocaleString('en-US')} records of partition ${partition}`
 }
 
 /** As a pod leaves them out (recall.excludeRecentClicks). */

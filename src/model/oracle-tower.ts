@@ -1,3 +1,4 @@
+import { dotAt, type Floats } from './dot.ts'
 import type { ModelSpec, NamedShape, Side, TowerParameters, TrainedTower } from './spec.ts'
 import { biasOf, featureWidth, trainedTensors, weightsOf } from './spec.ts'
 
@@ -235,8 +236,6 @@ export interface FullGradients {
   readonly parameters: TrainedTower
 }
 
-export type Floats = Float32Array | Float64Array
-
 export function dot(
   a: Floats,
   aCount: number,
@@ -249,12 +248,6 @@ export function dot(
     for (let j = 0; j < bCount; j++) products[i * bCount + j] = dotAt(a, i * dim, b, j * dim, dim)
   }
   return products
-}
-
-export function dotAt(a: Floats, aStart: number, b: Floats, bStart: number, dim: number): number {
-  let sum = 0
-  for (let i = 0; i < dim; i++) sum += a[aStart + i]! * b[bStart + i]!
-  return sum
 }
 
 export function addScaled(

@@ -7,7 +7,8 @@ import type {
   TensorModel,
 } from './engine.ts'
 import { lossOf } from './loss.ts'
-import { addScaled, dot, dotAt, OracleTower } from './oracle-tower.ts'
+import { dotAt } from './dot.ts'
+import { addScaled, dot, OracleTower } from './oracle-tower.ts'
 import type { DenseParameters, ModelSpec, Side } from './spec.ts'
 
 /** The tensor engine written out in plain loops and double precision: slow, and what the others are held against. */

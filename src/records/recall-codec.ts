@@ -1,3 +1,4 @@
+import { olderSchemas } from './schema-history.ts'
 import { topicSchemas } from './schemas.ts'
 import { topicValues } from './topic-values.ts'
 import type { Features, RecallReply, RecallRequest, RecallStatus } from './types.ts'
@@ -69,9 +70,14 @@ interface RecallReplyRecord {
   readonly override_sequence: number
   readonly user_event_time: number
   readonly learned_through: number
+  readonly user_offset: number | null
 }
 
-const recallReplies = topicValues<RecallReplyRecord>('recall reply', topicSchemas.recallReplies)
+const recallReplies = topicValues<RecallReplyRecord>(
+  'recall reply',
+  topicSchemas.recallReplies,
+  olderSchemas.recallReplies,
+)
 
 export function encodeRecallReply(reply: RecallReply): Buffer {
   return recallReplies.encode({
@@ -83,6 +89,7 @@ export function encodeRecallReply(reply: RecallReply): Buffer {
     override_sequence: reply.overrideSequence,
     user_event_time: reply.userEventTimeMs,
     learned_through: reply.learnedThroughMs,
+    user_offset: reply.userOffset,
   })
 }
 
@@ -97,5 +104,6 @@ export function decodeRecallReply(value: Buffer): RecallReply {
     overrideSequence: record.override_sequence,
     userEventTimeMs: record.user_event_time,
     learnedThroughMs: record.learned_through,
+    userOffset: record.user_offset,
   }
 }

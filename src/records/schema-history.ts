@@ -1,4 +1,5 @@
 import { features, heartbeat } from './schemas.ts'
+import { recalledItem } from './schemas-recall.ts'
 import {
   array,
   map,
@@ -48,6 +49,18 @@ const controlDocument01: RecordSchema = record('ControlDocument', [
   { name: 'states', type: map('string') },
 ])
 
+/** 0.1 did not say which row it was computed with. */
+const recallReply01: RecordSchema = record('RecallReply', [
+  { name: 'correlation_id', type: 'string' },
+  { name: 'status', type: 'string' },
+  { name: 'message', type: 'string' },
+  { name: 'items', type: array(recalledItem) },
+  { name: 'generation', type: 'string' },
+  { name: 'override_sequence', type: 'long' },
+  { name: 'user_event_time', type: timestamp },
+  { name: 'learned_through', type: timestamp },
+])
+
 /** 1.0 knew no scenario, no eliminated items and no weights. */
 export const olderSchemas = {
   impressions: [impression10],
@@ -55,4 +68,5 @@ export const olderSchemas = {
   events: [[impression10, click10, heartbeat]],
   examples: [[example10, heartbeat]],
   control: [controlDocument01],
+  recallReplies: [recallReply01],
 } as const satisfies Record<string, readonly AvroSchema[]>

@@ -21,7 +21,7 @@ export function recallRequest(features: RecordSchema): RecordSchema {
   ])
 }
 
-const recalledItem: RecordSchema = record('RecalledItem', [
+export const recalledItem: RecordSchema = record('RecalledItem', [
   { name: 'item_id', type: 'string' },
   { name: 'score', type: 'float' },
   { name: 'title', type: 'string', default: '' },
@@ -36,4 +36,5 @@ export const recallReply: RecordSchema = record('RecallReply', [
   { name: 'override_sequence', type: 'long' },
   { name: 'user_event_time', type: timestamp },
   { name: 'learned_through', type: timestamp },
+  { name: 'user_offset', type: ['null', 'long'], default: null },
 ])

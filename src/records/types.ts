@@ -160,6 +160,8 @@ export interface RecallReply {
   readonly overrideSequence: number
   /** Event time of the newest example in the user's row, 0 for none. */
   readonly userEventTimeMs: number
+  /** Offset of that example; -1: the row is as the generation came with it; null: the default row served. */
+  readonly userOffset: number | null
   /** Event time through which the learner has applied the user's partition, 0 for unknown. */
   readonly learnedThroughMs: number
 }

@@ -45,6 +45,8 @@ export interface RecallResult {
   readonly overrideSequence: number
   /** Event time of the newest click that the user's row has learned from; null: none. */
   readonly userEventTime: Date | null
+  /** Offset of its example in the examples topic; -1: the row is as the generation came with it; null: the default row served. */
+  readonly userOffset: number | null
   /** Event time through which the clicks of the user's partition have been learned; null: unknown. */
   readonly learnedThrough: Date | null
   /** From sending the request to having the reply. */
@@ -84,9 +86,9 @@ export function requestOf(
 }
 
 export function resultOf(reply: RecallReply, latencyMs: number): RecallResult {
-  const { status, message, items, generation, overrideSequence } = reply
+  const { status, message, items, generation, overrideSequence, userOffset } = reply
   return {
-    ...{ status, message, items, generation, overrideSequence, latencyMs },
+    ...{ status, message, items, generation, overrideSequence, userOffset, latencyMs },
     userEventTime: dateOf(reply.userEventTimeMs),
     learnedThrough: dateOf(reply.learnedThroughMs),
   }

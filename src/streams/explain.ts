@@ -1,16 +1,34 @@
 import type { Click, DeadLetter, Example, Impression } from '../records/types.ts'
 
-/** What the newest records of a user's partition say of the user, oldest first. */
-export interface UserRecords {
-  readonly impressions: readonly Impression[]
-  readonly clicks: readonly Click[]
-  /** With their offsets in the examples topic. */
-  readonly examples: readonly { readonly offset: number; readonly example: Example }[]
-  /** Clicks and impressions of the user that the joiner refused. */
-  readonly refused: readonly {
-    readonly letter: Pick<DeadLetter, 'code' | 'message'>
-    readonly event: Click | Impression
-  }[]
+/** A record, and where it lies. */
+export interface Located<T> {
+  readonly partition: number
+  readonly offset: number
+  /** The record's timestamp: the arrival of what it comes from. */
+  readonly arrivedMs: number
+  readonly record: T
+}
+
+/** A click or an impression that the joiner refused. */
+export interface RefusedEvent {
+  readonly letter: Pick<DeadLetter, 'code' | 'message'>
+  readonly event: Click | Impression
+}
+
+/** What is known of a user's events, oldest first. */
+export interface UserEvents {
+  readonly impressions: readonly Located<Impression>[]
+  readonly clicks: readonly Located<Click>[]
+  readonly examples: readonly Located<Example>[]
+  readonly refused: readonly RefusedEvent[]
+}
+
+/** How far the row of a user has come in one generation. */
+export interface RowReach {
+  /** Offset of the newest example that it has learnt online; -1: none; null: there is no row. */
+  readonly rowOffset: number | null
+  /** First offset of the partition that the full update behind the generation has not learnt; 0 without one. */
+  readonly trainedOffset: number
 }
 
 /** Where a click has got to. */
@@ -30,32 +48,29 @@ export interface ExplainedClick {
   readonly fate: ClickFate
 }
 
-/**
- * What became of each click, newest first.
- * @param rowOffset of the newest example in the user's row; null: there is no row
- */
+/** What became of each click, newest first. */
 export function explainClicks(
-  { impressions, clicks, examples, refused }: UserRecords,
-  rowOffset: number | null,
+  { impressions, clicks, examples, refused }: UserEvents,
+  { rowOffset, trainedOffset }: RowReach,
 ): ExplainedClick[] {
   const keyOf = ({ requestId, itemId }: { requestId: string; itemId: string }): string =>
     JSON.stringify([requestId, itemId])
-  const offsets = new Map(examples.map(({ offset, example }) => [keyOf(example), offset]))
-  const pages = new Set(impressions.map(({ requestId }) => requestId))
+  const offsets = new Map(examples.map(({ offset, record }) => [keyOf(record), offset]))
+  const pages = new Set(impressions.map(({ record }) => record.requestId))
   const letters = new Map(
     refused.flatMap(({ event, letter }) =>
       event.kind === 'click' ? [[keyOf(event), letter] as const] : [],
     ),
   )
   const seen = new Set<string>()
-  const explained = clicks.map((click): ExplainedClick => {
+  const explained = clicks.map(({ record: click }): ExplainedClick => {
     const key = keyOf(click)
     const isFirst = !seen.has(key)
     seen.add(key)
     const offset = offsets.get(key)
     if (offset !== undefined) {
       if (!isFirst) return { click, fate: { kind: 'repeated' } }
-      const isLearnt = rowOffset !== null && offset <= rowOffset
+      const isLearnt = rowOffset !== null && (offset <= rowOffset || offset < trainedOffset)
       return { click, fate: { kind: isLearnt ? 'learnt' : 'joined', offset } }
     }
     const letter = letters.get(key)

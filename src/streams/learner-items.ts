@@ -1,5 +1,6 @@
 import type { AdmissionSnapshot } from '../model/admission.ts'
 import { Admission } from '../model/admission.ts'
+import { dotAt } from '../model/dot.ts'
 import type { TableEntries } from '../model/embedding-table.ts'
 import { EmbeddingTable } from '../model/embedding-table.ts'
 import type { TensorModel } from '../model/engine.ts'
@@ -241,7 +242,7 @@ export class LearnerItems {
     })
     const vectors = await engine.vectors('item', rows, features, slots.length)
     slots.forEach((slot, i) => {
-      const skew = 1 - dot(vectors, i * outputDim, this.published, slot * outputDim, outputDim)
+      const skew = 1 - dotAt(vectors, i * outputDim, this.published, slot * outputDim, outputDim)
       if (this.isRecallable[slot] === 1 && skew <= this.#options.skewEpsilon) return
       const vector = vectors.slice(i * outputDim, (i + 1) * outputDim)
       this.published.set(vector, slot * outputDim)
@@ -305,16 +306,4 @@ export interface ItemsSnapshot {
   readonly features: Float32Array
   readonly activity: LearnerActivitySnapshot
   readonly withdrawn: readonly string[]
-}
-
-function dot(
-  a: Float32Array,
-  aStart: number,
-  b: Float32Array,
-  bStart: number,
-  dim: number,
-): number {
-  let sum = 0
-  for (let i = 0; i < dim; i++) sum += a[aStart + i]! * b[bStart + i]!
-  return sum
 }

@@ -150,6 +150,7 @@ export function answer(
     generation: served.generation,
     overrideSequence: served.overrideSequence,
     userEventTimeMs: resolved.user?.eventTimeMs ?? 0,
+    userOffset: resolved.user?.offset ?? null,
     learnedThroughMs: resolved.learnedThroughMs,
   }
 }
@@ -169,6 +170,7 @@ export function emptyReply(
     generation: served?.generation ?? '',
     overrideSequence: served?.overrideSequence ?? 0,
     userEventTimeMs: 0,
+    userOffset: null,
     learnedThroughMs: 0,
   }
 }

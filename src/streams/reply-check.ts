@@ -1,35 +1,38 @@
-/** Whether a reply of recall comes from one generation, seen from outside: from its scores and from what that generation has published. */
+import { dotAt } from '../model/dot.ts'
+import type { RecallReply } from '../records/types.ts'
 
-export interface CheckedReply {
-  readonly items: readonly { readonly itemId: string; readonly score: number }[]
+/** What a generation has published, as somebody outside its pods knows it. */
+export interface PublishedGeneration {
+  /**
+   * @param offset of the newest example in the row that was used, as the reply says it; null: the default row
+   * @returns vector [o] of the user; null where that row is no longer to be had
+   */
+  userAt(offset: number | null): Promise<Float32Array | null>
+  /** Every vector [o] that it has had for an item. */
+  vectorsOf(itemId: string): readonly Float32Array[]
 }
+
+export type ReplyCheck =
+  | { readonly outcome: 'explained' }
+  /** The row is gone: nothing can be said. */
+  | { readonly outcome: 'unknown row' }
+  | { readonly outcome: 'mixed'; readonly items: readonly string[] }
 
 /** Scores are float32 sums in another order than ours. */
 const tolerance = 1e-5
 
-/**
- * @param users [d] each: vectors that the user may have had in this generation when it was asked
- * @param vectorsOf every vector [d] that the generation has had for an item
- * @returns null where one user vector explains every score; else the items whose score the best one does not explain
- */
-export function unexplained(
-  { items }: CheckedReply,
-  users: readonly Float32Array[],
-  vectorsOf: (itemId: string) => readonly Float32Array[],
-): readonly string[] | null {
-  let fewest: readonly string[] | null = items.map(({ itemId }) => itemId)
-  for (const user of users) {
-    const missing = items.filter(({ itemId, score }) => {
-      return !vectorsOf(itemId).some((vector) => Math.abs(dot(user, vector) - score) <= tolerance)
-    })
-    if (missing.length === 0) return null
-    if (missing.length < fewest.length) fewest = missing.map(({ itemId }) => itemId)
-  }
-  return fewest
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
+/** Whether a reply comes from the one generation that it names: its scores must be those of the row and the vectors of that one. */
+export async function checkReply(
+  { items, userOffset }: Pick<RecallReply, 'items' | 'userOffset'>,
+  { userAt, vectorsOf }: PublishedGeneration,
+): Promise<ReplyCheck> {
+  const user = await userAt(userOffset)
+  if (user === null) return { outcome: 'unknown row' }
+  const unexplained = items.filter(({ itemId, score }) => {
+    return !vectorsOf(itemId).some(
+      (vector) => Math.abs(dotAt(user, 0, vector, 0, user.length) - score) <= tolerance,
+    )
+  })
+  if (unexplained.length === 0) return { outcome: 'explained' }
+  return { outcome: 'mixed', items: unexplained.map(({ itemId }) => itemId) }
 }

@@ -177,7 +177,7 @@ describe('connect', () => {
 async function replyTo({ correlationId, userId, replyTopic, replyPartition }: RecallRequest) {
   const value = encodeRecallReply({
     ...{ correlationId, status: 'OK', message: `for ${userId}`, items: [], generation: 'g' },
-    ...{ overrideSequence: 0, userEventTimeMs: 0, learnedThroughMs: 0 },
+    ...{ overrideSequence: 0, userEventTimeMs: 0, userOffset: null, learnedThroughMs: 0 },
   })
   await silent.producer.send([
     {

@@ -40,6 +40,7 @@ function answerOf(result: RecallResult): RecallReplyBody | Problem {
         ...{ status, message, generation },
         items: items.map(({ itemId, score, title }) => ({ item_id: itemId, score, title })),
         override_sequence: overrideSequence,
+        user_offset: result.userOffset,
         user_event_time: result.userEventTime?.toISOString() ?? null,
         learned_through: result.learnedThrough?.toISOString() ?? null,
       }

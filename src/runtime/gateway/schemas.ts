@@ -90,6 +90,10 @@ export const recallReply = z.object({
   generation: z.string().describe('the one generation that everything here comes from'),
   override_sequence: z.int().describe('newest set of item overrides in it'),
   user_event_time: moment.describe('of the newest click in the row of the user; null: none'),
+  user_offset: z
+    .int()
+    .nullable()
+    .describe('of its training example; -1: as the generation came; null: the row of a new user'),
   learned_through: moment.describe('clicks of the partition are learned so far; null: unknown'),
 })
 export type RecallReplyBody = z.infer<typeof recallReply>

@@ -8,16 +8,21 @@ export function eachReadable<T>(
 ): (batch: Batch) => void {
   return ({ records }) => {
     for (const { value, timestampMs } of records) {
-      if (value !== null) readable(() => use(decode(value), timestampMs))
+      if (value !== null) passingOver(() => use(decode(value), timestampMs))
     }
   }
 }
 
-/** Passes over what cannot be read: the role whose business it is says so in its log. */
-export function readable(use: () => void): void {
+/** @returns null for no value, and for one that cannot be read: the role whose business it is says so in its log */
+export function decoded<T>(decode: (value: Buffer) => T, value: Buffer | null): T | null {
+  return value === null ? null : passingOver(() => decode(value))
+}
+
+function passingOver<T>(use: () => T): T | null {
   try {
-    use()
+    return use()
   } catch (error) {
-    if (!(error instanceof FreshetError) || error.disposition !== 'dead-letter') throw error
+    if (error instanceof FreshetError && error.disposition === 'dead-letter') return null
+    throw error
   }
 }

@@ -5,7 +5,7 @@ import type { RecallResult } from '../../../src/runtime/recall-client.ts'
 function reply(ids: readonly string[]): RecallResult {
   return {
     ...{ status: 'OK', message: '', generation: 'g', overrideSequence: 1, latencyMs: 1 },
-    ...{ userEventTime: null, learnedThrough: null },
+    ...{ userEventTime: null, userOffset: null, learnedThrough: null },
     items: ids.map((itemId) => ({
       itemId,
       score: 0.5,

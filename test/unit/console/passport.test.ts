@@ -8,8 +8,8 @@ const nothing: PassportFacts = {
   ...{ trainedOffset: 0, learnedOffset: null, learnedAtMs: null, rowOffset: null, override: null },
   ...{ reply: null, repliesSeen: 0 },
 }
-const click = { partition: 1, offset: 11, arrivedMs: 1_000, eventTimeMs: 900 }
-const example = { partition: 1, offset: 40, arrivedMs: 1_000, eventTimeMs: 900, position: 2 }
+const click = { partition: 1, offset: 11, arrivedMs: 1_000, record: { eventTimeMs: 900 } }
+const example = { ...click, offset: 40, record: { eventTimeMs: 900, position: 2 } }
 
 function outcomes(facts: Partial<PassportFacts>): Record<string, string> {
   const { steps } = passportOf({ ...nothing, ...facts })
@@ -26,7 +26,7 @@ test('a click that went all the way has its times, counted from arrival', () => 
   const reply = { atMs: 1_700, correlationId: 'c', generation: 'g', overrideSequence: 9 }
   const { steps } = passportOf({
     ...nothing,
-    ...{ click, example, impression: { ...click, offset: 3, eventTimeMs: 500 } },
+    ...{ click, example, impression: { ...click, offset: 3, record: { eventTimeMs: 500 } } },
     ...{ live: 'g', learnedOffset: 41, learnedAtMs: 1_400, rowOffset: 40 },
     ...{ override: { sequence: 8, eventTimeMs: 900 }, reply, repliesSeen: 1 },
   })

@@ -6,6 +6,7 @@ import {
   decodeEventHead,
   decodeExample,
   decodeExampleHead,
+  decodeRecallReply,
   encodeEvent,
   encodeExample,
   encodeFeatures,
@@ -31,6 +32,7 @@ function fixture(name: string): { schema: AvroSchema; values: Buffer[] } {
 
 const events10 = fixture('events-1.0.json')
 const examples10 = fixture('examples-1.0.json')
+const replies01 = fixture('recall-replies-0.1.json')
 
 const timeMs = 1_700_000_000_000
 const features: Features = {
@@ -92,6 +94,17 @@ const example: Example = {
 test('the schemas of 1.0 are still known as they were', () => {
   expect(olderSchemas.events.map(canonicalForm)).toContain(canonicalForm(events10.schema))
   expect(olderSchemas.examples.map(canonicalForm)).toContain(canonicalForm(examples10.schema))
+})
+
+test('replies of a pod of 0.1 are read, and do not say which row they were computed with', () => {
+  expect(olderSchemas.recallReplies.map(canonicalForm)).toContain(canonicalForm(replies01.schema))
+  const [ok, none] = replies01.values.map(decodeRecallReply)
+  expect(ok).toMatchObject({ status: 'OK', overrideSequence: 7, userOffset: null })
+  expect(ok!.items).toEqual([
+    { itemId: 'a', score: 0.5, title: 'größe' },
+    { itemId: 'b', score: -0.25, title: '' },
+  ])
+  expect(none).toMatchObject({ status: 'NO_GENERATION', generation: '', userOffset: null })
 })
 
 test('events written with 1.0 are read, with the defaults of what it did not know', () => {

@@ -71,6 +71,7 @@ const recallReply = fc.record({
   generation: text,
   overrideSequence: fc.nat(),
   userEventTimeMs: timeMs,
+  userOffset: nullable(fc.integer({ min: -1 })),
   learnedThroughMs: timeMs,
 })
 const report = fc.record({

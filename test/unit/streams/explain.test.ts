@@ -19,7 +19,11 @@ function joined(requestId: string, itemId: string, offset: number) {
     ...{ ...rest, kind: 'example', impressionTimeMs: 1, position: 0, scenario: '' },
     ...{ hardNegatives: [], features: noFeatures },
   }
-  return { offset, example }
+  return at(example, offset)
+}
+
+function at<T>(record: T, offset = 0) {
+  return { partition: 0, offset, arrivedMs: 6, record }
 }
 
 test('each click has one fate, the newest first', () => {
@@ -34,12 +38,12 @@ test('each click has one fate, the newest first', () => {
   const letter = { code: 'CLICK_NOT_ON_PAGE', message: 'item z is not on the page' }
   const explained = explainClicks(
     {
-      impressions: [page('r1'), page('r2'), page('r3')],
-      clicks,
+      impressions: [page('r1'), page('r2'), page('r3')].map((record) => at(record)),
+      clicks: clicks.map((record) => at(record)),
       examples: [joined('r1', 'a', 7), joined('r1', 'b', 8)],
       refused: [{ letter, event: clicks[4]! }],
     },
-    7,
+    { rowOffset: 7, trainedOffset: 0 },
   )
   expect(
     explained.map(({ click: { requestId, itemId }, fate }) => [requestId, itemId, fate]),
@@ -54,9 +58,16 @@ test('each click has one fate, the newest first', () => {
 })
 
 test('without a row nothing is learnt', () => {
-  const records = { impressions: [], clicks: [click('r', 'a')], refused: [] }
-  const [only] = explainClicks({ ...records, examples: [joined('r', 'a', 0)] }, null)
-  expect(only!.fate).toEqual({ kind: 'joined', offset: 0 })
+  const records = { impressions: [], clicks: [at(click('r', 'a'))], refused: [] }
+  const all = { ...records, examples: [joined('r', 'a', 0)] }
+  expect(explainClicks(all, { rowOffset: null, trainedOffset: 9 })[0]!.fate.kind).toBe('joined')
+})
+
+test('a row that came with the generation has what its full update has learnt', () => {
+  const records = { impressions: [], clicks: [at(click('r', 'a'))], refused: [] }
+  const all = { ...records, examples: [joined('r', 'a', 5)] }
+  expect(explainClicks(all, { rowOffset: -1, trainedOffset: 6 })[0]!.fate.kind).toBe('learnt')
+  expect(explainClicks(all, { rowOffset: -1, trainedOffset: 5 })[0]!.fate.kind).toBe('joined')
 })
 
 describe('an item', () => {

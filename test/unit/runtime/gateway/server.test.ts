@@ -29,7 +29,7 @@ test('a recall goes to the client and its reply comes back', async () => {
   expect(body).toEqual({
     ...{ status: 'OK', message: '', generation: 'g1', override_sequence: 4 },
     items: [{ item_id: 'a', score: 0.75, title: 'A' }],
-    ...{ user_event_time: new Date(nowMs).toISOString(), learned_through: null },
+    ...{ user_event_time: new Date(nowMs).toISOString(), user_offset: 12, learned_through: null },
   })
 })
 

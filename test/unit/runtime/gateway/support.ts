@@ -24,6 +24,7 @@ export const result: RecallResult = {
   ...{ status: 'OK', message: '', generation: 'g1', overrideSequence: 4, latencyMs: 3 },
   items: [{ itemId: 'a', score: 0.75, title: 'A' }],
   userEventTime: new Date(nowMs),
+  userOffset: 12,
   learnedThrough: null,
 }
 

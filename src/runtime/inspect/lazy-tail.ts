@@ -1,4 +1,4 @@
-import type { KafkaClient, Tail, TailOptions } from '../runtime/ports.ts'
+import type { KafkaClient, Tail, TailOptions } from '../ports.ts'
 
 /** A topic from its beginning, followed from the first question on. */
 export class LazyTail {

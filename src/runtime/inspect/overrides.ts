@@ -1,8 +1,8 @@
-import { decodeOverride } from '../records/codec.ts'
-import type { Override } from '../records/types.ts'
-import type { Batch, KafkaClient } from '../runtime/ports.ts'
+import { decodeOverride } from '../../records/codec.ts'
+import type { Override } from '../../records/types.ts'
+import type { Batch, KafkaClient } from '../ports.ts'
+import { decoded } from '../kafka/readable.ts'
 import { LazyTail } from './lazy-tail.ts'
-import { readable } from './scan.ts'
 
 /** More than can be served at one time. */
 const generationsMax = 4
@@ -28,7 +28,7 @@ export class Overrides {
 
   #onBatch({ records }: Batch): void {
     for (const { value } of records) {
-      const override = readable(decodeOverride, value)
+      const override = decoded(decodeOverride, value)
       if (override?.kind !== 'override') continue
       const known = this.#all.get(override.generation) ?? new Map<string, Override>()
       known.set(override.itemId, override)

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { KafkaClient, TopicPartition } from '../runtime/ports.ts'
-import type { SourceRecord } from '../streams/stage.ts'
+import type { KafkaClient, TopicPartition } from '../ports.ts'
+import type { SourceRecord } from '../../streams/stage.ts'
 
 type Reader = Pick<KafkaClient, 'offsets' | 'readRange'>
 
@@ -39,15 +39,5 @@ export async function scanAll(
 ): Promise<void> {
   for (const { partition } of await kafka.offsets(topic)) {
     await scanNewest(kafka, { topic, partition }, count, onRecord)
-  }
-}
-
-/** Decodes, or null for what cannot be read: the role whose business it is says so in its log. */
-export function readable<T>(decode: (value: Buffer) => T, value: Buffer | null): T | null {
-  if (value === null) return null
-  try {
-    return decode(value)
-  } catch {
-    return null
   }
 }
