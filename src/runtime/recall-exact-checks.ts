@@ -35,9 +35,16 @@ export class ExactChecks {
   readonly #options: ExactChecksOptions
   #isRunning = false
   #lastMs = -Infinity
+  #compared = 0
+  #found = 0
 
   constructor(options: ExactChecksOptions) {
     this.#options = options
+  }
+
+  /** Share of the exact top k that was served, of all that was compared; null: nothing yet. */
+  get annRecall(): number | null {
+    return this.#compared === 0 ? null : this.#found / this.#compared
   }
 
   /** To be called in the turn in which the reply was computed. Returns at once and does not throw. */
@@ -83,7 +90,10 @@ export class ExactChecks {
   #compare(served: Float32Array, exact: Float32Array): Outcome {
     if (exact.length === 0) return 'empty'
     const { annRecall, annScoreLoss } = this.#options.metrics
-    annRecall.observe(countFound(served, exact) / exact.length)
+    const share = countFound(served, exact) / exact.length
+    this.#compared++
+    this.#found += share
+    annRecall.observe(share)
     annScoreLoss.observe((sumOf(exact) - sumOf(served)) / exact.length)
     return 'compared'
   }

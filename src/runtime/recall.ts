@@ -99,7 +99,9 @@ async function serve(
   const source = { kafka, topic: topics.snapshots, artifacts, efSearch, log }
   const snapshots = await SnapshotSource.open(source)
   closers.push(() => snapshots.close())
-  const generations = generationsOf(dependencies, { catalogue, overrideLog, snapshots, producer })
+  const exactChecks = exactChecksOf(dependencies)
+  const parts = { catalogue, overrideLog, snapshots, exactChecks, producer }
+  const generations = generationsOf(dependencies, parts)
   closers.push(() => generations.close())
   snapshots.follow(() => generations.look())
   const control = await dependencies.watchControl((document) => generations.follow(document))
@@ -111,7 +113,7 @@ async function serve(
     kafka,
     topic: topics.recallRequests,
     groupId: groupName(config.kafka.topicPrefix, 'recall'),
-    desk: deskOf(dependencies, generations, producer),
+    desk: deskOf(dependencies, generations, parts),
     metrics: dependencies.metrics,
     log,
   })
@@ -121,7 +123,7 @@ async function serve(
 
   const stop = every(cadenceMs, log, async () => {
     await intake.commit()
-    await report(dependencies, generations, producer)
+    await report(dependencies, generations, parts)
   })
   closers.push(stop)
   log.info({ generation: generations.current?.generation ?? null }, 'recall is ready')
@@ -132,14 +134,13 @@ interface Parts {
   readonly catalogue: Catalogue
   readonly overrideLog: OverrideLog
   readonly snapshots: SnapshotSource
+  readonly exactChecks: ExactChecks
   readonly producer: Producer
 }
 
-function generationsOf(
-  dependencies: RecallDependencies,
-  { catalogue, overrideLog, snapshots, producer }: Parts,
-): Generations {
+function generationsOf(dependencies: RecallDependencies, parts: Parts): Generations {
   const { config, kafka, engine, metrics, clock, log } = dependencies
+  const { catalogue, overrideLog, snapshots } = parts
   const { rowCacheMax } = config.recall
   const serving = { kafka, engine, overrideLog, rowCacheMax, catalogue, metrics, clock, log }
   const generations: Generations = new Generations({
@@ -148,7 +149,7 @@ function generationsOf(
     refresh: async (open, signal) => open.rebase(await snapshots.load(open.generation, signal)),
     // At once: a switch waits for it.
     onChange: () =>
-      void report(dependencies, generations, producer).catch((error: unknown) =>
+      void report(dependencies, generations, parts).catch((error: unknown) =>
         log.warn({ error: messageOf(error) }, 'could not report what is loaded'),
       ),
     retryMs,
@@ -161,9 +162,9 @@ function generationsOf(
 function deskOf(
   { config, topics, kafka, store, metrics, clock, log }: RecallDependencies,
   generations: Generations,
-  producer: Producer,
+  { exactChecks, producer }: Parts,
 ): RecallDesk {
-  const { redisDeadlineMs, rowCacheMs, exactChecksPerSecondMax: perSecondMax } = config.recall
+  const { redisDeadlineMs, rowCacheMs } = config.recall
   const { partitions } = config.kafka
   const ownTopics = new Set<string>(Object.values(topics))
   ownTopics.delete(topics.recallReplies)
@@ -173,7 +174,7 @@ function deskOf(
     generations,
     users: new UserReader({ store, clock, partitions, redisDeadlineMs, rowCacheMs }),
     replyTopics: new ReplyTopics(kafka, (topic) => ownTopics.has(topic)),
-    exactChecks: new ExactChecks({ perSecondMax, metrics, clock, log }),
+    exactChecks,
     producer,
     metrics,
     clock,
@@ -181,10 +182,16 @@ function deskOf(
   })
 }
 
+function exactChecksOf({ config, metrics, clock, log }: RecallDependencies): ExactChecks {
+  return new ExactChecks({
+    ...{ perSecondMax: config.recall.exactChecksPerSecondMax, metrics, clock, log },
+  })
+}
+
 async function report(
   { topics, clock, instance }: RecallDependencies,
   { current: serving, verified }: Pick<Generations, 'current' | 'verified'>,
-  producer: Producer,
+  { exactChecks, producer }: Pick<Parts, 'exactChecks' | 'producer'>,
 ): Promise<void> {
   serving?.publishFigures()
   const atMs = clock.nowMs()
@@ -199,6 +206,7 @@ async function report(
       revision: serving?.revision ?? 0,
       overrideSequence: serving?.overrideSequence ?? 0,
       items: serving?.index.size ?? 0,
+      annRecall: exactChecks.annRecall,
     },
   })
   await producer.send([

@@ -84,6 +84,11 @@ function describe({ control, reports, lags }: Status): string {
 function summary(body: Readonly<Record<string, unknown>>): string {
   return Object.entries(body)
     .filter(([, value]) => typeof value !== 'object')
-    .map(([key, value]) => `${key} ${String(value)}`)
+    .map(([key, value]) => `${key} ${plain(value)}`)
     .join(', ')
+}
+
+function plain(value: unknown): string {
+  const isShare = typeof value === 'number' && !Number.isInteger(value)
+  return isShare ? value.toFixed(4) : String(value)
 }

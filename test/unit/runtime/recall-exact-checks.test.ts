@@ -88,9 +88,11 @@ describe('a reply from an exact index', () => {
   const base = bruteForce(vectors)
 
   test('has all of the exact top k and loses no cosine', async () => {
-    const { serve, settled, sumOf } = rig(base)
+    const { checks, serve, settled, sumOf } = rig(base)
+    expect(checks.annRecall).toBeNull()
     serve(unitVector(dim, random))
     expect(await settled()).toEqual({ compared: 1 })
+    expect(checks.annRecall).toBe(1)
     expect([await sumOf('annRecall'), await sumOf('annScoreLoss')]).toEqual([1, 0])
   })
 
