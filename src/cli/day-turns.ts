@@ -46,7 +46,10 @@ export class DayTurns {
   #watch: ControlWatch | null = null
   #document: ControlDocument | null = null
 
-  static async open(context: RoleContext, reports: ReportWatch): Promise<DayTurns> {
+  static async open(
+    context: Pick<RoleContext, 'config' | 'kafka' | 'topics' | 'log'>,
+    reports: ReportWatch,
+  ): Promise<DayTurns> {
     const turns = new DayTurns(context, reports)
     const { kafka, topics, log } = context
     turns.#watch = await watchControl(kafka, topics.control, log, (document) =>
@@ -55,7 +58,7 @@ export class DayTurns {
     return turns
   }
 
-  private constructor({ config }: RoleContext, reports: ReportWatch) {
+  private constructor({ config }: Pick<RoleContext, 'config'>, reports: ReportWatch) {
     this.#reports = reports
     this.#partitions = config.kafka.partitions
     this.#deadlineMs = config.generations.switchTimeoutMs
