@@ -3,7 +3,7 @@
  * starts every role as a process on a Kafka and a Redis of its own and replays the days before the end of what DIR has learnt (`day` of
  * its manifest). Then recall@50 over Kafka of the clicks from an hour after that end on: of what is live by then, which began
  * at random with those days; of DIR after `freshet import` and its switch; when it has learnt that hour online; after `freshet rollback`; and of DIR once more,
- * approved again, while the days are replayed with their full updates: each hour's clicks are asked for, then sent and learnt.
+ * after another rollback, while the days are replayed with their full updates: each hour's clicks are asked for, then sent and learnt.
  */
 import fs from 'node:fs/promises'
 import path from 'node:path'
@@ -103,8 +103,8 @@ async function run(dir: string, generation: string): Promise<void> {
   await command('rollback')
   await until('the rollback', () => live() === first)
   await ask('after the rollback')
-  await command('approve', imported)
-  await until('the switch', () => live() === imported)
+  await command('rollback')
+  await until('the switch back', () => live() === imported)
 
   let hits = 0
   for (let atMs = hourEndMs; atMs < endMs; atMs += hourMs) {

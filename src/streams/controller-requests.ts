@@ -76,7 +76,7 @@ function approve(
   }
   const isPrevious = generation === previous
   if (isPrevious && nowMs <= rollbackUntilMs(document, options)) {
-    return refused(`${generation} is still trained: freshet rollback makes it live at once`)
+    return refused(`${generation} still learns online: freshet rollback makes it live at once`)
   }
   const changes = {
     states: { ...states, [generation]: 'trained' as const },
