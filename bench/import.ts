@@ -103,7 +103,7 @@ async function run(dir: string, generation: string): Promise<void> {
   await command('rollback')
   await until('the rollback', () => live() === first)
   await ask('after the rollback')
-  await command('rollback')
+  await command('rollback', '--to', imported)
   await until('the switch back', () => live() === imported)
 
   let hits = 0
