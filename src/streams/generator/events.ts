@@ -4,9 +4,10 @@ import type { ItemChange, SourceEvent } from '../source-event.ts'
 import { firstAbove, streamFrom } from './chance.ts'
 import { candidates, catalogueEntry, itemFacts, itemIdOf, type ItemFacts } from './items.ts'
 import type { GeneratorOptions } from './options.ts'
+import type { Slot } from './slot.ts'
 import { TimeQueue } from './time-queue.ts'
 import { userIdOf } from './users.ts'
-import type { Slot, World } from './world.ts'
+import type { World } from './world.ts'
 
 export interface EventRange {
   readonly fromMs: number

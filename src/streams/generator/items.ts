@@ -52,6 +52,10 @@ export function candidates(options: GeneratorOptions, timeMs: number): readonly 
   return [to - lifetimesMax * options.items - 1, to]
 }
 
+export function isAlive(item: ItemFacts, timeMs: number): boolean {
+  return item.birthMs <= timeMs && item.deathMs > timeMs
+}
+
 /** Popularity at an age: a boost after birth that fades quickly, and a decay that takes its whole life. */
 export function weightAt(options: GeneratorOptions, item: ItemFacts, timeMs: number): number {
   const ageMs = timeMs - item.birthMs

@@ -1,7 +1,7 @@
-import { cumulativeOf, firstAbove } from './chance.ts'
+import { firstAbove } from './chance.ts'
 import {
-  candidates,
   clusterCount,
+  isAlive,
   itemFacts,
   itemIdOf,
   itemNumberOf,
@@ -9,27 +9,8 @@ import {
   type ItemFacts,
 } from './items.ts'
 import { checkOptions, type GeneratorOptions } from './options.ts'
+import { openSlot, type Slot } from './slot.ts'
 import { createUsers, userNumberOf, type Users } from './users.ts'
-
-/** The items of one cluster during one slot, most popular first. */
-export interface ClusterSlot {
-  readonly numbers: Float64Array
-  /** Popularity, descending. */
-  readonly weights: Float64Array
-  readonly cumulative: Float64Array
-  /** Sum of the weights; 0 for a cluster without items. */
-  readonly total: number
-}
-
-/** The catalogue during one slot. Nothing in it changes within the slot. */
-export interface Slot {
-  readonly index: number
-  readonly startMs: number
-  readonly items: readonly ItemFacts[]
-  readonly clusters: readonly ClusterSlot[]
-  /** Cumulative popularity over `items`. */
-  readonly popularity: Float64Array
-}
 
 /**
  * The ground truth. A user who clicks at time t clicks item i with probability
@@ -73,7 +54,7 @@ export function createWorld(options: GeneratorOptions): World {
     const index = Math.floor(timeMs / options.slotMs)
     const known = slots.get(index)
     if (known !== undefined) return known
-    const slot = buildSlot(options, index)
+    const slot = openSlot(options, index, slots.get(index - 1))
     slots.set(index, slot)
     if (slots.size > slotsKeptMax) slots.delete(slots.keys().next().value!)
     return slot
@@ -134,31 +115,6 @@ function drawClick(slot: Slot, taste: Float64Array, clusterChance: number, itemC
   return { cluster: drawn, item: numbers[firstAbove(cumulative, itemChance * total)]! }
 }
 
-function buildSlot(options: GeneratorOptions, index: number): Slot {
-  const startMs = index * options.slotMs
-  const [from, to] = candidates(options, startMs)
-  const items: ItemFacts[] = []
-  const members: { number: number; weight: number }[][] = Array.from(
-    { length: clusterCount(options) },
-    () => [],
-  )
-  for (let number = from; number <= to; number++) {
-    const item = itemFacts(options, number)
-    if (item.birthMs > startMs || item.deathMs <= startMs) continue
-    items.push(item)
-    members[item.cluster]!.push({ number, weight: weightAt(options, item, startMs) })
-  }
-  const clusters = members.map((list) => {
-    list.sort((a, b) => b.weight - a.weight)
-    const weights = Float64Array.from(list, (member) => member.weight)
-    const cumulative = cumulativeOf(weights)
-    const numbers = Float64Array.from(list, (member) => member.number)
-    return { numbers, weights, cumulative, total: cumulative.at(-1) ?? 0 }
-  })
-  const popularity = cumulativeOf(items.map((item) => weightAt(options, item, startMs)))
-  return { index, startMs, items, clusters, popularity }
-}
-
 /** Sets taste for clusters without items to 0 and scales the rest to sum 1, in place. */
 function restrict(taste: Float64Array, slot: Slot): Float64Array {
   let sum = 0
@@ -174,7 +130,7 @@ function livingItem(options: GeneratorOptions, slot: Slot, itemId: string): Item
   const number = itemNumberOf(itemId)
   if (number === null) return null
   const item = itemFacts(options, number)
-  return item.birthMs <= slot.startMs && item.deathMs > slot.startMs ? item : null
+  return isAlive(item, slot.startMs) ? item : null
 }
 
 function probability(
