@@ -40,6 +40,7 @@ const dispositions = {
   TIMEOUT: 'retry',
   OVERLOADED: 'retry',
   ABORTED: 'retry',
+  STOP_UNFINISHED: 'fatal',
   // Ourselves
   INVARIANT_VIOLATED: 'fatal',
 } as const satisfies Record<string, Disposition>

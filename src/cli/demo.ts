@@ -168,9 +168,7 @@ async function live(
     say(`${describeDemoClick(click)}\n\n`)
     say(`that was ${Math.round((Date.now() - startedMs) / 1_000)} s in all. `)
     if (exit === true) return say('\n')
-    const { artifacts, stateDir } = config
-    const settings = { ...addressesOf(config), artifacts, stateDir }
-    writeLocalInstance({ pid: process.pid, metricsUrl: url, settings })
+    writeLocalInstance({ pid: process.pid, metricsUrl: url, settings: addressesOf(config) })
     const commands = [
       `freshet explain --user ${user}`,
       `freshet recall --user ${user} -k 10`,

@@ -1,7 +1,9 @@
+import { join, resolve } from 'node:path'
 import { loadConfig, type ConfigText } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import { configSchema, type Config } from '../config/schema.ts'
 import { FreshetError } from '../errors.ts'
 import { systemClock } from '../runtime/clock.ts'
+import type { LocalInstance } from '../runtime/local-instance.ts'
 import { openGeneratedDays, openGenerator } from '../runtime/replay/generator-source.ts'
 import { openFiles } from '../runtime/replay/open-files.ts'
 import type { ReplaySource } from '../runtime/replay/source.ts'
@@ -50,32 +52,55 @@ export async function openInput(options: StartOptions): Promise<Input> {
   return { source, profile: 'generator', speed: speed ?? 1 }
 }
 
-/** What comes with the input, then what the user says, then where the servers are. */
+/**
+ * What comes with the input, then what the user says, then where the servers are; without `servers` all but that. Generations lie in
+ * a `stateDir` of its own, unless the user says where.
+ */
 export function localConfig(
   { profile, speed }: Pick<Input, 'profile' | 'speed'>,
   options: StartOptions,
-  servers: Pick<LocalServers, 'brokers' | 'redisUrl'>,
+  servers?: Pick<LocalServers, 'brokers' | 'redisUrl'>,
 ): Config {
-  const addresses = {
-    kafka: { brokers: servers.brokers.split(',') },
-    redis: { url: servers.redisUrl },
-  }
-  return loadConfig({
-    texts: [
-      ...profileConfig(profile),
-      ...(speed === 'max' ? [replayConfig] : []),
-      ...(options.config ?? []).map(readConfigFile),
-      { name: 'local servers', text: JSON.stringify(addresses) },
-    ],
-    environment: process.env,
-    settings: options.set ?? [],
-  })
+  const texts = [
+    ...profileConfig(profile),
+    ...(speed === 'max' ? [replayConfig] : []),
+    ...(options.config ?? []).map(readConfigFile),
+    ...(servers === undefined ? [] : [addressesText(servers)]),
+  ]
+  const environment = process.env
+  const settings = options.set ?? []
+  const config = loadConfig({ texts, environment, settings })
+  const { stateDir } = config
+  if (!isOwn(stateDir)) return config
+  const generations = { artifacts: { dir: join(stateDir, 'artifacts') } }
+  const first = { name: 'a stateDir of its own', text: JSON.stringify(generations) }
+  return loadConfig({ texts: [first, ...texts], environment, settings })
+}
+
+/** Topics and rows belong to the checkpoints and positions of one run: a `stateDir` of its own holds them as well. */
+export function localDataDir({ stateDir }: Pick<Config, 'stateDir'>): string {
+  return isOwn(stateDir) ? join(stateDir, 'data') : '.freshet/data'
+}
+
+function isOwn(stateDir: string): boolean {
+  return resolve(stateDir) !== resolve(configSchema.parse({}).stateDir)
+}
+
+function addressesText({ brokers, redisUrl }: Pick<LocalServers, 'brokers' | 'redisUrl'>) {
+  const addresses = { kafka: { brokers: brokers.split(',') }, redis: { url: redisUrl } }
+  return { name: 'local servers', text: JSON.stringify(addresses) }
 }
 
 /** What other commands in the folder need to know. */
-export function addressesOf({ kafka, redis }: Config): Record<string, unknown> {
+export function addressesOf({
+  kafka,
+  redis,
+  stateDir,
+  artifacts,
+}: Config): LocalInstance['settings'] {
   const { brokers, topicPrefix, partitions } = kafka
-  return { kafka: { brokers, topicPrefix, partitions }, redis: { url: redis.url } }
+  const addresses = { kafka: { brokers, topicPrefix, partitions }, redis: { url: redis.url } }
+  return { ...addresses, stateDir, artifacts }
 }
 
 /** At full speed days pass in seconds, and two runs are to end with the same figures. */

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { fetchBroker, startBroker } from '../runtime/local/kafka-broker.ts'
 import { fetchRedisServer, startRedis } from '../runtime/local/redis-server.ts'
 import type { Logger } from '../runtime/ports.ts'
@@ -12,11 +13,12 @@ const runDir = '.freshet/run'
 const cacheDir = '.freshet/cache'
 
 /**
- * Kafka and Redis for this folder, with what they stored last time. Addresses in the environment win: what they name is
+ * Kafka and Redis, with what they stored in `dataDir` last time. Addresses in the environment win: what they name is
  * used as it is, and nothing is started in its place.
  */
 export async function startLocalServers(
   environment: NodeJS.ProcessEnv,
+  dataDir: string,
   log: Logger,
 ): Promise<LocalServers> {
   const stops: (() => Promise<void>)[] = []
@@ -27,7 +29,7 @@ export async function startLocalServers(
     const given = environment['FRESHET_KAFKA_BROKERS']
     if (given !== undefined) return given
     const libsDir = await fetchBroker(cacheDir)
-    const broker = await startBroker({ libsDir, dataDir: '.freshet/data/kafka', runDir, log })
+    const broker = await startBroker({ libsDir, dataDir: path.join(dataDir, 'kafka'), runDir, log })
     stops.push(() => broker.stop())
     return broker.bootstrap
   }
@@ -37,7 +39,7 @@ export async function startLocalServers(
     const binary = await fetchRedisServer(cacheDir)
     const server = await startRedis({
       binary,
-      dataDir: '.freshet/data/redis',
+      dataDir: path.join(dataDir, 'redis'),
       runDir,
       persist: true,
       log,

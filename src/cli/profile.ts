@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ConfigText } from '../config/load.ts'
 import { FreshetError } from '../errors.ts'
@@ -20,21 +20,21 @@ export function profileConfig(profile: Profile): readonly ConfigText[] {
   return [readConfigFile(fileURLToPath(new URL(`../../config/${name}.yaml`, import.meta.url)))]
 }
 
-const file = '.freshet/data/profile'
-
 /**
  * A generation keeps the model it was made with, and time does not go back, so topics and rows of one kind of input are of no use to
  * another.
- * @throws FreshetError USAGE_INVALID where this folder was started with another
+ * @param dataDir of the local servers
+ * @throws FreshetError USAGE_INVALID where they were started with another
  */
-export function claimProfile(profile: Profile): void {
+export function claimProfile(profile: Profile, dataDir: string): void {
+  const file = join(dataDir, 'profile')
   const before = existsSync(file) ? readFileSync(file, 'utf8') : profile
   if (before !== profile) {
     throw new FreshetError(
       'USAGE_INVALID',
-      `this folder holds a run with ${before} input, which does not go together with ${profile} input; npx freshet reset forgets it`,
+      `${dataDir} holds a run with ${before} input, which does not go together with ${profile} input; npx freshet reset forgets what is under .freshet, a stateDir of your own is yours to delete`,
     )
   }
-  mkdirSync(dirname(file), { recursive: true })
+  mkdirSync(dataDir, { recursive: true })
   writeFileSync(file, profile)
 }

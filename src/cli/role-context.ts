@@ -8,6 +8,7 @@ import { Health } from '../runtime/health.ts'
 import { createKafkaClient } from '../runtime/kafka/client.ts'
 import { topicDefinitions } from '../runtime/kafka/topics.ts'
 import type { Clock, KafkaClient, Logger } from '../runtime/ports.ts'
+import { endWithinMs } from './role-ending.ts'
 
 /** What every role of a process shares. */
 export interface RoleContext {
@@ -21,6 +22,8 @@ export interface RoleContext {
   /** Names this process in reports. */
   readonly instance: string
   readonly signal: AbortSignal
+  /** Whether it answered when it was last asked. */
+  isKafkaUp(): boolean
 }
 
 export interface OpenContext {
@@ -46,9 +49,21 @@ export async function openContext(
   const { enabled, host, port } = config.metrics
   const operators = enabled ? await serveOperators(metrics, health, host, port) : null
   if (operators !== null) log.info({ url: operators.url }, 'serving metrics and health')
-  const onUp = (isUp: boolean): void => metrics.isUp.set({ dependency: 'kafka' }, isUp ? 1 : 0)
+  let isKafkaUp = true
+  const onUp = (isUp: boolean): void => {
+    isKafkaUp = isUp
+    metrics.isUp.set({ dependency: 'kafka' }, isUp ? 1 : 0)
+  }
   const kafka = createKafkaClient({ config: config.kafka, log, onUp })
+  // Whatever is being opened then waits for a Kafka that may be gone.
+  let late: NodeJS.Timeout | undefined
+  const giveUp = (): void => {
+    late = setTimeout(() => void kafka.close(), endWithinMs).unref()
+  }
+  signal.addEventListener('abort', giveUp, { once: true })
   const close = async (): Promise<void> => {
+    signal.removeEventListener('abort', giveUp)
+    clearTimeout(late)
     await kafka.close()
     await operators?.close()
   }
@@ -71,6 +86,7 @@ export async function openContext(
     log,
     instance: `${process.pid}`,
     signal,
+    isKafkaUp: () => isKafkaUp,
   }
   return { context, operators, close }
 }

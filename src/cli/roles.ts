@@ -19,6 +19,7 @@ import { createLogger } from '../runtime/logger.ts'
 import { recallClientOptions } from './commands/recall.ts'
 import { mountConsole } from './console.ts'
 import { openContext, type RoleContext } from './role-context.ts'
+import { endOf, throwFailure } from './role-ending.ts'
 import { roleNames, type RoleName } from './role-names.ts'
 import { stopSignal } from './stop-signal.ts'
 
@@ -88,7 +89,11 @@ async function indexer(context: RoleContext): Promise<void> {
 
 async function learner(context: RoleContext): Promise<void> {
   const { config, kafka, topics, metrics, log, clock, signal, instance } = context
-  const store = openOnlineStore(config.redis, log, redisUp(context))
+  let isRedisUp = true
+  const store = openOnlineStore(config.redis, log, (isUp) => {
+    isRedisUp = isUp
+    redisUp(context)(isUp)
+  })
   const artifacts = openDirectoryStore(config.artifacts.dir)
   try {
     await runLearner({
@@ -96,6 +101,7 @@ async function learner(context: RoleContext): Promise<void> {
       engine: openEngine(config.model.engine),
       onReady: () => context.health.set('learner', true, 'running'),
     })
+    if (!isRedisUp) throw new FreshetError('REDIS_UNAVAILABLE', 'Redis does not answer')
   } finally {
     await store.close()
   }
@@ -155,6 +161,7 @@ export async function runUntilStopped(config: Config, names: readonly RoleName[]
 /**
  * Runs the roles side by side. One that ends by an error that may pass is started again; one that ends by a fatal error
  * ends them all.
+ * @throws FreshetError STOP_UNFINISHED where the signal came and its servers were away, and whatever else was fatal
  */
 export async function runRoles(context: RoleContext, names: readonly RoleName[]): Promise<void> {
   const failed = new AbortController()
@@ -169,8 +176,7 @@ export async function runRoles(context: RoleContext, names: readonly RoleName[])
       ),
     ),
   )
-  const failure = results.find((result) => result.status === 'rejected')
-  if (failure !== undefined) throw failure.reason
+  throwFailure(results)
 }
 
 /** Roles that have something to wait for before they are of use; the others work as soon as they run. */
@@ -193,8 +199,7 @@ async function keepRunning(name: RoleName, context: RoleContext): Promise<void> 
     health.set(name, isReady, isReady ? 'running' : 'starting')
     const startedMs = context.clock.nowMs()
     try {
-      await roles[name](context)
-      return
+      return await endOf(name, roles[name](context), context)
     } catch (error) {
       if (!(error instanceof FreshetError) || error.disposition !== 'retry') throw error
       health.set(name, false, messageOf(error))
@@ -207,4 +212,6 @@ async function keepRunning(name: RoleName, context: RoleContext): Promise<void> 
       await pause(waitMs, undefined, { signal }).catch(() => undefined)
     }
   }
+  // Told to end before it was started again.
+  await endOf(name, Promise.resolve(), context)
 }

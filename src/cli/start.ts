@@ -6,7 +6,7 @@ import type { StartOptions } from './commands/start.ts'
 import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { waitUntilDrained } from './drained.ts'
-import { addressesOf, localConfig, openInput, type Input } from './input.ts'
+import { addressesOf, localConfig, localDataDir, openInput, type Input } from './input.ts'
 import { LiveView } from './live-view.ts'
 import { startLocalServers } from './local-servers.ts'
 import { claimProfile } from './profile.ts'
@@ -26,9 +26,10 @@ export async function runStart(options: StartOptions): Promise<void> {
   const log = createLogger({ level, format: 'text', write: (line) => screen.log(line) })
   const stop = stopSignal((message) => screen.log(`${message}\n`))
   const input = await openInput(options)
-  claimProfile(input.profile)
+  const dataDir = localDataDir(localConfig(input, options))
+  claimProfile(input.profile, dataDir)
   screen.log('starting Kafka and Redis\n')
-  const servers = await startLocalServers(process.env, log)
+  const servers = await startLocalServers(process.env, dataDir, log)
   try {
     const config = localConfig(input, options, servers)
     const opened = await openContext(config, log, stop)

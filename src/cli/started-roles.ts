@@ -1,4 +1,5 @@
 import type { RoleContext } from './role-context.ts'
+import { throwFailure } from './role-ending.ts'
 import { rolesOf, type RoleName } from './role-names.ts'
 import { runRoles } from './roles.ts'
 
@@ -36,7 +37,5 @@ function startOne(name: RoleName, context: RoleContext, onFailure: () => void): 
 }
 
 async function allEnded(all: readonly Started[]): Promise<void> {
-  const results = await Promise.allSettled(all.map(({ ended }) => ended))
-  const failure = results.find(({ status }) => status === 'rejected')
-  if (failure?.status === 'rejected') throw failure.reason
+  throwFailure(await Promise.allSettled(all.map(({ ended }) => ended)))
 }
