@@ -14,6 +14,8 @@ export interface GenerationsOptions {
   /** Called when a generation has become verified, and at a switch. */
   readonly onChange: () => void
   readonly retryMs: number
+  /** Of the role: what is being loaded when it comes is let go of, and nothing more is begun. */
+  readonly signal: AbortSignal
   readonly metrics: Metrics
   readonly log: Logger
 }
@@ -92,9 +94,11 @@ export class Generations {
       if (isInTheWay && next?.id !== this.#job.id) this.#job.aborting.abort()
       return
     }
-    if (next === null || this.#isClosed) return
+    const { signal } = this.#options
+    if (next === null || this.#isClosed || signal.aborted) return
     const aborting = new AbortController()
-    const done = this.#load(next.id, next.revision, aborting.signal).finally(() => {
+    const ending = AbortSignal.any([signal, aborting.signal])
+    const done = this.#load(next.id, next.revision, ending).finally(() => {
       this.#job = null
       this.#work()
     })

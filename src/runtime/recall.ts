@@ -139,22 +139,20 @@ interface Parts {
 }
 
 function generationsOf(dependencies: RecallDependencies, parts: Parts): Generations {
-  const { config, kafka, engine, metrics, clock, log } = dependencies
+  const { config, kafka, engine, metrics, clock, log, signal } = dependencies
   const { catalogue, overrideLog, snapshots } = parts
   const { rowCacheMax } = config.recall
   const serving = { kafka, engine, overrideLog, rowCacheMax, catalogue, metrics, clock, log }
   const generations: Generations = new Generations({
     newest: (id) => snapshots.newest(id),
-    open: async (id, signal) => ServingGeneration.open(await snapshots.load(id, signal), serving),
-    refresh: async (open, signal) => open.rebase(await snapshots.load(open.generation, signal)),
+    open: async (id, ending) => ServingGeneration.open(await snapshots.load(id, ending), serving),
+    refresh: async (open, ending) => open.rebase(await snapshots.load(open.generation, ending)),
     // At once: a switch waits for it.
     onChange: () =>
       void report(dependencies, generations, parts).catch((error: unknown) =>
         log.warn({ error: messageOf(error) }, 'could not report what is loaded'),
       ),
-    retryMs,
-    metrics,
-    log,
+    ...{ retryMs, signal, metrics, log },
   })
   return generations
 }

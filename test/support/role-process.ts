@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { atExit } from '../../src/runtime/local/at-exit.ts'
 import type { OnEnd } from './own-servers.ts'
 
 /** The build that `npm test` has made; a bench may name another one, so that a rebuild does not change a run under way. */
@@ -76,11 +77,10 @@ export function startRole(
     await ended
   }
   start()
-  const endWithUs = (): void => void child?.kill('SIGKILL')
-  process.once('exit', endWithUs)
+  const takeBack = atExit(() => void child?.kill('SIGKILL'))
   onEnd(async () => {
     await kill()
-    process.off('exit', endWithUs)
+    takeBack()
   })
   return {
     ...{ name, logFile, start, kill },

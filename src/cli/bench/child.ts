@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { FreshetError, messageOf } from '../../errors.ts'
 import { parseExposition, type Series } from '../../metrics/exposition.ts'
+import { atExit } from '../../runtime/local/at-exit.ts'
 import { usageOf, type Usage } from './usage.ts'
 
 /** A `freshet` process that the benchmark runs. */
@@ -58,9 +59,7 @@ export function startChild(options: ChildOptions): Child {
   })
   const isRunning = (): boolean =>
     child.pid !== undefined && child.exitCode === null && child.signalCode === null
-  const endWithUs = (): void => void child.kill('SIGKILL')
-  process.once('exit', endWithUs)
-  void exited.then(() => process.off('exit', endWithUs))
+  void exited.then(atExit(() => void child.kill('SIGKILL')))
   const failed = (what: string): FreshetError =>
     new FreshetError('SERVER_FAILED', `${name} ${what}; the end of its output:\n${output}`)
   const ask = (path: string): Promise<Response> =>

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FreshetError } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
+import { atExit } from './at-exit.ts'
 import type { RunClaim } from './orphans.ts'
 
 export interface ServerCommand {
@@ -41,7 +42,7 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
   await fs.mkdir(server.dataDir, { recursive: true })
   const logFile = path.join(server.dataDir, `${server.name}.log`)
   const output = await fs.open(logFile, 'w')
-  // Detached: Ctrl-C reaches the whole foreground group, and the servers must outlive the roles that still write.
+  // Detached: Ctrl-C reaches the whole foreground group, and the servers must takeBack the roles that still write.
   const child = spawn(server.command, server.args, {
     stdio: ['ignore', output.fd, output.fd],
     detached: true,
@@ -69,11 +70,10 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
 }
 
 function superviseServer(child: ChildProcess, pid: number, server: ServerCommand): ServerProcess {
-  const endWithUs = (): void => void child.kill('SIGTERM')
-  process.once('exit', endWithUs)
+  const takeBack = atExit(() => void child.kill('SIGTERM'))
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => {
-      process.off('exit', endWithUs)
+      takeBack()
       resolve(server.claim.forget().then(() => code))
     })
   })
