@@ -7,16 +7,24 @@ import fastavro
 import onnx
 import torch
 from safetensors.torch import save_file
+from torch._decomp import core_aten_decompositions
+from torch.fx.experimental.proxy_tensor import make_fx
 
 
-def write_generation(folder, model, towers, tables, day):
-    """model: as in manifest.json. towers: side -> module of (rows[, features]). tables: side -> see the keys below."""
+def write_generation(folder, model, towers, tables, day, gradients=False):
+    """
+    model: as in manifest.json. towers: side -> module of (rows[, features]). tables: side -> see the keys below.
+    gradients: write the gradient graph of each tower too, which freshet needs where it cannot derive one.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dense = {}
     for side, name in (("user", "freshet.UserId"), ("item", "freshet.ItemId")):
         table = tables[side]
         write_tower(folder / f"{side}-tower.onnx", towers[side], model["dim"], table.get("features"))
+        if gradients:
+            output_dim = model.get("outputDim", model["dim"])
+            write_gradient(folder / f"{side}-tower-gradient.onnx", towers[side], model["dim"], output_dim, table.get("features"))
         schema = {"type": "record", "name": name, "fields": [{"name": "id", "type": "string"}]}
         with open(folder / f"{side}-ids.avro", "wb") as file:
             fastavro.writer(file, schema, [{"id": each} for each in table["ids"]])
@@ -42,18 +50,37 @@ def write_generation(folder, model, towers, tables, day):
 
 
 def write_tower(path, tower, dim, features):
-    examples = [torch.zeros(2, dim)]
-    names = ["rows"]
+    inputs = {"rows": torch.zeros(2, dim)}
     if features is not None:
-        examples.append(torch.zeros(2, features.shape[1]))
-        names.append("features")
+        inputs["features"] = torch.zeros(2, features.shape[1])
+    _export(path, tower.eval(), inputs, "vectors")
+
+
+def write_gradient(path, tower, dim, output_dim, features):
+    """The gradient graph of a tower: by the rows, given the one by the vectors. Whatever operators the tower has, PyTorch writes out."""
+
+    def gradient(rows, *rest):
+        *features, vectors_gradient = rest
+        _, pull = torch.func.vjp(lambda r: tower(r, *features), rows)
+        return pull(vectors_gradient)[0]
+
+    inputs = {"rows": torch.randn(2, dim)}
+    if features is not None:
+        inputs["features"] = torch.randn(2, features.shape[1])
+    inputs["vectors_gradient"] = torch.randn(2, output_dim)
+    tower.eval().requires_grad_(False)
+    graph = make_fx(gradient, core_aten_decompositions(), "symbolic", True)(*inputs.values())
+    _export(path, graph.eval(), inputs, "rows_gradient")
+
+
+def _export(path, module, inputs, output):
     torch.onnx.export(
-        tower.eval(),
-        tuple(examples),
+        module,
+        tuple(inputs.values()),
         str(path),
-        input_names=names,
-        output_names=["vectors"],
-        dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in names),
+        input_names=list(inputs),
+        output_names=[output],
+        dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in inputs),
         opset_version=18,
         dynamo=True,
         external_data=False,

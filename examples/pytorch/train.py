@@ -15,14 +15,15 @@ from generation import write_generation
 
 GENRE_DIM = 16
 YEAR_MEAN, YEAR_DEVIATION = 2006.0, 12.0
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
 
 
 class Tower(nn.Module):
     """[row; features] through an MLP to a vector of length 1. There is no way past the layers."""
 
-    def __init__(self, inputs, hidden, outputs):
+    def __init__(self, inputs, hidden, outputs, activation):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), ACTIVATIONS[activation](), nn.Linear(hidden, outputs))
 
     def forward(self, *inputs):
         return functional.normalize(self.layers(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]), dim=1)
@@ -102,8 +103,8 @@ def train(days, films, options):
     rows = {side: nn.Parameter((torch.randn(1, dim) / math.sqrt(dim)).repeat(count + 1, 1))
             for side, count in (("user", len(users)), ("item", len(items)))}
     genres = nn.Parameter(torch.randn(len(features.genres) + 1, GENRE_DIM))
-    towers = {"user": UserTower(dim, options.hidden, options.output_dim),
-              "item": ItemTower(dim + GENRE_DIM + 2, options.hidden, options.output_dim)}
+    towers = {"user": UserTower(dim, options.hidden, options.output_dim, options.activation),
+              "item": ItemTower(dim + GENRE_DIM + 2, options.hidden, options.output_dim, options.activation)}
     dense = [*towers["user"].parameters(), *towers["item"].parameters(), genres]
     adam = torch.optim.Adam(dense, lr=options.learning_rate)
     adagrad = torch.optim.Adagrad(rows.values(), lr=options.row_learning_rate)
@@ -158,6 +159,7 @@ def main():
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--output-dim", type=int, default=64)
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="freshet derives the gradient of relu; of others it is written beside the towers")
     parser.add_argument("--temperature", type=float, default=0.15)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--negatives", type=int, default=512)
@@ -188,7 +190,7 @@ def main():
             "embeddings": {"genres": genres}, "features": encoded,
         },
     }
-    write_generation(options.out, model, towers, tables, max(days))
+    write_generation(options.out, model, towers, tables, max(days), gradients=options.activation != "relu")
     print(f"{options.out}: {len(users)} users, {len(items)} items, trained on {min(days)} to {max(days)}")
 
 

@@ -2,6 +2,8 @@ import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { FreshetError } from '../errors.ts'
 import { computedNames } from '../model/computed-features.ts'
+import type { TowerSpec } from '../model/spec.ts'
+import { frozenSides, sides } from '../model/spec.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
 import { dayInId } from '../runtime/full-update/job.ts'
@@ -53,11 +55,12 @@ export async function runImportCommand(dir: string, options: ImportCommandOption
   if (control !== null && control.document !== null) expectCut(control.document, id, day)
   const store = openDirectoryStore(config.artifacts.dir)
   const { counts, model } = await writeGeneration(store, generation)
+  const learning = sides.filter((side) => !frozenSides(model).includes(side))
   const from = day === null ? 'the oldest example' : `the end of ${day}`
   const lines = [
     `${id} is in ${path.join(config.artifacts.dir, 'generations', id)}: ${countsText(counts)}`,
-    `  rows of ${model.dim}, vectors of ${model.outputDim}, hidden layers ${model.user.hidden.join(', ')} (user) and ${model.item.hidden.join(', ')} (item)`,
-    `  ID rows learn online, from ${from} on`,
+    `  rows of ${model.dim}, vectors of ${model.outputDim}, ${towerText(model.user)} (user) and ${towerText(model.item)} (item)`,
+    ...learning.map((side) => `  ${side} rows learn online, from ${from} on`),
     ...notes.map((note) => `  note: ${note}`),
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
@@ -133,6 +136,10 @@ export function expectCut(
 function knownFeatures({ model }: Config) {
   const names = (side: 'user' | 'item') => model[side].features.map(({ name }) => name)
   return { user: names('user'), item: [...names('item'), ...Object.values(computedNames)] }
+}
+
+function towerText({ hidden, opaque }: TowerSpec): string {
+  return opaque === undefined ? `hidden layers ${hidden.join(', ')}` : 'an ONNX graph as it is'
 }
 
 function countsText({ users, items }: GenerationManifest['counts']): string {

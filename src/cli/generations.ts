@@ -4,6 +4,7 @@ import { topicNames } from '../records/topics.ts'
 import type { ControlDocument } from '../records/types.ts'
 import { readControl } from '../runtime/control.ts'
 import { openDirectoryStore } from '../runtime/generation/artifact-store.ts'
+import { frozenNote } from '../runtime/generation/files.ts'
 import type { GenerationManifest } from '../runtime/generation/manifest.ts'
 import { stateOf, storedGenerations, type StoredGeneration } from '../runtime/generation/stored.ts'
 import { createKafkaClient } from '../runtime/kafka/client.ts'
@@ -79,7 +80,10 @@ function describe(
   }
   const head = ['generation', 'day', 'state', 'examples', 'loss', 'gate', 'users', 'items', 'size']
   const lines = table([...head, 'from'], generations.map(rowOf))
-  const problems = generations.flatMap((one) => (one.problem === null ? [] : [one.problem]))
+  const problems = generations.flatMap(({ id, frozen, problem }) => {
+    const note = frozenNote(frozen)
+    return note === null ? (problem ?? []) : `${id}: ${note}`
+  })
   if (problem !== null) problems.push(`states are not known: ${problem}`)
   return [...lines, ...problems.map((each) => `note: ${each}`), ''].join('\n')
 }

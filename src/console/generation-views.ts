@@ -1,4 +1,5 @@
 import type { ControlDocument, GenerationState } from '../records/types.ts'
+import { frozenNote } from '../runtime/generation/files.ts'
 import type { StoredGeneration } from '../runtime/generation/stored.ts'
 import { progressOf, type ControllerOptions } from '../streams/controller-progress.ts'
 import type { Generations, GenerationView, Milestone, Standing } from './api.ts'
@@ -17,7 +18,7 @@ export function generationsOf(
   const missing = named
     .filter((id) => id !== null && stored.every((one) => one.id !== id))
     .map((id) => ({
-      ...{ id: id!, bytes: 0, manifest: null },
+      ...{ id: id!, bytes: 0, manifest: null, frozen: [] },
       problem: 'not in the artifact store that this process sees (artifacts.dir)',
     }))
   const { training } = known
@@ -54,11 +55,12 @@ export function standingOf(id: string, document: ControlDocument | null): Standi
 }
 
 function viewOf(
-  { id, bytes, manifest, problem }: StoredGeneration,
+  { id, bytes, manifest, frozen, problem }: StoredGeneration,
   { document, known }: WatchModel,
 ): Omit<GenerationView, 'pods' | 'milestones'> {
   return {
-    ...{ id, standing: standingOf(id, document), state: document?.states[id] ?? null, problem },
+    ...{ id, standing: standingOf(id, document), state: document?.states[id] ?? null },
+    problem: problem ?? frozenNote(frozen),
     kind: manifest?.kind ?? null,
     parent: manifest?.parent ?? null,
     day: manifest?.day ?? null,

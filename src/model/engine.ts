@@ -4,12 +4,16 @@ import type { DenseParameters, ModelSpec, Side, TrainedParameters } from './spec
 /**
  * One tensor engine: forward of a tower, and gradients of one step. Optimisers, gather and scatter are outside, in typed
  * arrays. `onnx` and `tfjs` live in runtime/engines, the plain TypeScript oracle in model/oracle.ts; all pass
- * test/support/engine-conformance.ts. The dense parameters are constants here: this is the incremental mode.
+ * test/support/engine-conformance.ts. The dense parameters are constants here: this is the incremental mode. Opaque towers are onnxruntime's with every
+ * engine but the oracle, which runs none.
  */
 export interface TensorEngine {
   readonly name: string
   open(model: ModelSpec, dense: DenseParameters): Promise<TensorModel>
-  /** The full mode: everything trains. `dense` is read anew at every step, so its arrays are changed in place. */
+  /**
+   * The full mode: everything trains. `dense` is read anew at every step, so its arrays are changed in place. Where a tower is opaque, ID rows train, and
+   * no other gradients are given.
+   */
   openFull(model: ModelSpec, dense: DenseParameters): Promise<FullTensorModel>
 }
 
@@ -129,7 +133,7 @@ export interface StepInput {
 }
 
 /**
- * Gradients of the SUM of the losses with respect to the ID rows. The same input gives the same bytes. What belongs to one example
+ * Gradients of the SUM of the losses with respect to the ID rows, zeros for those of a frozen side. The same input gives the same bytes. What belongs to one example
  * is with `listwise` also bit-equal for any cut into batches of two or more; a batch of one may differ in the last bit (matrix times vector).
  * `tfjs` keeps it to 1e-5 for any cut.
  */

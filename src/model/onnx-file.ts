@@ -24,9 +24,10 @@ export interface OnnxGraph {
   readonly opset: number
   /** Width of each input [n x width]; null where the file leaves it open. */
   readonly inputs: ReadonlyMap<string, number | null>
+  readonly outputs: ReadonlySet<string>
   /** By the names of their first outputs. */
   readonly nodes: ReadonlyMap<string, OnnxNode>
-  readonly constants: ReadonlyMap<string, OnnxConstant>
+  readonly constants: ReadonlyMap<string, onnx.ITensorProto>
 }
 
 /** @throws FreshetError FILE_INVALID */
@@ -39,11 +40,13 @@ export function readOnnx(bytes: Uint8Array): OnnxGraph {
   }
   const { graph, opsetImport } = model
   if (graph === null || graph === undefined) throw invalid('it is no ONNX file: it has no graph')
-  const constants = new Map((graph.initializer ?? []).map((each) => [each.name!, constantOf(each)]))
+  const constants = new Map((graph.initializer ?? []).map((each) => [each.name!, each]))
+  constants.forEach(expectInFile)
   const inputs = (graph.input ?? []).filter(({ name }) => !constants.has(name!))
   return {
     opset: Number((opsetImport ?? []).find(({ domain }) => !domain)?.version ?? 0),
     inputs: new Map(inputs.map((input) => [input.name!, widthOf(input)])),
+    outputs: new Set((graph.output ?? []).map(({ name }) => name!)),
     nodes: new Map((graph.node ?? []).map((node) => [node.output![0]!, nodeOf(node)])),
     constants,
   }
@@ -54,10 +57,11 @@ function widthOf({ name, type }: onnx.IValueInfoProto): number | null {
   if (tensor?.elemType !== DataType.FLOAT) throw invalid(`its input ${name!} is not float32`)
   const dims = tensor.shape?.dim ?? []
   if (dims.length !== 2) throw invalid(`its input ${name!} has ${dims.length} dimensions, not 2`)
-  const { dimValue } = dims[1]!
-  return dimValue === null || dimValue === undefined || Number(dimValue) === 0
-    ? null
-    : Number(dimValue)
+  const [count, width] = dims.map(({ dimValue }) => Number(dimValue ?? 0)) as [number, number]
+  if (count === 0) return width === 0 ? null : width
+  throw invalid(
+    `its input ${name!} is for batches of ${count} only: export it with a dynamic first dimension`,
+  )
 }
 
 function nodeOf({ opType, name, input, output, attribute, domain }: onnx.INodeProto): OnnxNode {
@@ -69,14 +73,17 @@ function nodeOf({ opType, name, input, output, attribute, domain }: onnx.INodePr
   }
 }
 
+function expectInFile({ name, dataLocation }: onnx.ITensorProto): void {
+  if (dataLocation !== DataLocation.EXTERNAL) return
+  throw invalid(
+    `its tensor ${name!} lies in another file: export it with external_data=False, so that one file has everything`,
+  )
+}
+
 /** @throws FreshetError FILE_INVALID where it is neither floats nor whole numbers, or in another file */
 export function constantOf(tensor: onnx.ITensorProto): OnnxConstant {
-  const { name, dims, dataType, rawData, floatData, int64Data, dataLocation } = tensor
-  if (dataLocation === DataLocation.EXTERNAL) {
-    throw invalid(
-      `its tensor ${name!} lies in another file: export it with external_data=False, so that one file has everything`,
-    )
-  }
+  expectInFile(tensor)
+  const { name, dims, dataType, rawData, floatData, int64Data } = tensor
   const isFloat = dataType === DataType.FLOAT
   if (!isFloat && dataType !== DataType.INT64) {
     throw invalid(`its tensor ${name!} is ${DataType[dataType!] ?? dataType}, not float32`)

@@ -15,13 +15,35 @@ export const stepOutputs = [
 
 /** Tower forward: `rows` [n x d] and, if the side has any, `features` [n x F] -> `vectors` [n x o], of length 1. */
 export function towerGraph(model: ModelSpec, dense: DenseParameters, side: Side): Uint8Array {
+  const { graphs } = dense[side]
+  if (graphs !== undefined) return graphs.forward
   const graph = new GraphBuilder()
+  const { vectors } = towerIn(graph, model, dense, side).forward
+  graph.output('vectors', vectors, ['n', model.outputDim])
+  return graph.encode(`${side}-tower`)
+}
+
+/** The inputs of `towerGraph` and `vectors_gradient` [n x o] -> `rows_gradient` [n x d]; null where rows are frozen. */
+export function gradientGraph(
+  model: ModelSpec,
+  dense: DenseParameters,
+  side: Side,
+): Uint8Array | null {
+  const { graphs } = dense[side]
+  if (graphs !== undefined) return graphs.gradient
+  const graph = new GraphBuilder()
+  const { tower, forward } = towerIn(graph, model, dense, side)
+  const gradients = graph.input('vectors_gradient', ['n', model.outputDim])
+  graph.output('rows_gradient', tower.backward(forward, gradients), ['n', model.dim])
+  return graph.encode(`${side}-tower-gradient`)
+}
+
+function towerIn(graph: GraphBuilder, model: ModelSpec, dense: DenseParameters, side: Side) {
   const tower = new TowerBuilder(graph, side, model, dense[side])
   const rows = graph.input('rows', ['n', model.dim])
   const width = featureWidth(model[side])
   const features = width > 0 ? graph.input('features', ['n', width]) : null
-  graph.output('vectors', tower.forward(rows, features).vectors, ['n', model.outputDim])
-  return graph.encode(`${side}-tower`)
+  return { tower, forward: tower.forward(rows, features) }
 }
 
 /** `queries` [q x o], `vectors` [n x o] -> `scores` [q x n] = queries vectorsᵀ. */
@@ -44,17 +66,45 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters, loss: Loss):
   const users = user.forward(...towerInputs(graph, model, 'user', 'user', 'B'))
   const positives = item.forward(...towerInputs(graph, model, 'item', 'positive', 'B'))
   const negatives = item.forward(...towerInputs(graph, model, 'item', 'negative', 'M'))
+  const by = stepLoss(graph, model, loss, users.vectors, positives.vectors, negatives.vectors)
+  graph.output('userGradients', user.backward(users, by.users), ['B', model.dim])
+  graph.output('positiveGradients', item.backward(positives, by.positives), ['B', model.dim])
+  graph.output('negativeGradients', item.backward(negatives, by.negatives), ['M', model.dim])
+  return graph.encode('step')
+}
+
+/** The part of the step between the towers: `userVectors` [B x o] and so on -> losses, positiveScores, and the gradients by these vectors, named alike. */
+export function vectorStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
+  const graph = new GraphBuilder()
+  const vectors = (prefix: string, count: string): string =>
+    graph.input(`${prefix}Vectors`, [count, model.outputDim])
+  const [users, positives, negatives] = [
+    vectors('user', 'B'),
+    vectors('positive', 'B'),
+    vectors('negative', 'M'),
+  ]
+  const by = stepLoss(graph, model, loss, users, positives, negatives)
+  graph.output('userGradients', by.users, ['B', model.outputDim])
+  graph.output('positiveGradients', by.positives, ['B', model.outputDim])
+  graph.output('negativeGradients', by.negatives, ['M', model.outputDim])
+  return graph.encode('vector-step')
+}
+
+/** Puts out losses and scores. @returns gradients by the vectors */
+function stepLoss(
+  graph: GraphBuilder,
+  model: ModelSpec,
+  loss: Loss,
+  users: string,
+  positives: string,
+  negatives: string,
+) {
   const positiveBias = graph.input('positiveBias', ['B', 1])
   const negativeBias = graph.input('negativeBias', ['B', 'M'])
   const weights = graph.input('weights', ['B', 1])
-
   const sharpness = graph.scalar(1 / model.temperature)
-  const positiveCosine = graph.rowSum(graph.mul(users.vectors, positives.vectors), model.outputDim)
-  const negativeCosine = graph.node(
-    'Gemm',
-    [users.vectors, negatives.vectors],
-    [integer('transB', 1)],
-  )
+  const positiveCosine = graph.rowSum(graph.mul(users, positives), model.outputDim)
+  const negativeCosine = graph.node('Gemm', [users, negatives], [integer('transB', 1)])
   const own = graph.add(graph.mul(positiveCosine, sharpness), positiveBias)
   const others = graph.add(graph.mul(negativeCosine, sharpness), negativeBias)
   const { losses, byOwn, byOthers } =
@@ -64,19 +114,16 @@ export function stepGraph(model: ModelSpec, dense: DenseParameters, loss: Loss):
   const scale = graph.mul(weights, sharpness)
   const byPositive = graph.mul(scale, byOwn)
   const byNegatives = graph.mul(scale, byOthers)
-  const byUsers = graph.add(
-    graph.mul(byPositive, positives.vectors),
-    graph.node('MatMul', [byNegatives, negatives.vectors]),
-  )
-  const byPositives = graph.mul(byPositive, users.vectors)
-
   graph.output('losses', graph.mul(weights, losses), ['B', 1])
   graph.output('positiveScores', positiveCosine, ['B', 1])
-  graph.output('userGradients', user.backward(users, byUsers), ['B', model.dim])
-  graph.output('positiveGradients', item.backward(positives, byPositives), ['B', model.dim])
-  const byItems = graph.product(byNegatives, users.vectors)
-  graph.output('negativeGradients', item.backward(negatives, byItems), ['M', model.dim])
-  return graph.encode('step')
+  return {
+    users: graph.add(
+      graph.mul(byPositive, positives),
+      graph.node('MatMul', [byNegatives, negatives]),
+    ),
+    positives: graph.mul(byPositive, users),
+    negatives: graph.product(byNegatives, users),
+  }
 }
 
 interface LossNodes {
@@ -137,14 +184,40 @@ export function fullStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
   const item = new TowerBuilder(graph, 'item', model, null)
   const users = user.forward(...towerInputs(graph, model, 'user', 'user', 'B'))
   const items = item.forward(...towerInputs(graph, model, 'item', 'item', 'N'))
+  const by = fullStepLoss(graph, model, loss, users.vectors, items.vectors)
+  graph.output('userVectors', users.vectors, ['B', model.outputDim])
+  graph.output('itemVectors', items.vectors, ['N', model.outputDim])
+  user.fullBackward(users, by.users, 'user', 'B')
+  item.fullBackward(items, by.items, 'item', 'N')
+  return graph.encode('full-step')
+}
+
+/** The part of the full step between the towers: `userVectors` [B x o] and `itemVectors` [N x o] -> losses, and the gradients by these vectors. */
+export function fullVectorStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
+  const graph = new GraphBuilder()
+  const users = graph.input('userVectors', ['B', model.outputDim])
+  const items = graph.input('itemVectors', ['N', model.outputDim])
+  const by = fullStepLoss(graph, model, loss, users, items)
+  graph.output('userGradients', by.users, ['B', model.outputDim])
+  graph.output('itemGradients', by.items, ['N', model.outputDim])
+  return graph.encode('full-vector-step')
+}
+
+/** Puts out losses. @returns gradients by the vectors */
+function fullStepLoss(
+  graph: GraphBuilder,
+  model: ModelSpec,
+  loss: Loss,
+  users: string,
+  items: string,
+) {
   const targets = graph.input('targets', ['B', 1], 'int32')
   const ownBias = graph.input('ownBias', ['B', 1])
   const itemBias = graph.input('itemBias', [1, 'N'])
   const weights = graph.input('weights', ['B', 1])
-
   const sharpness = graph.scalar(1 / model.temperature)
-  const sharp = graph.mul(users.vectors, sharpness)
-  const logits = graph.node('Gemm', [sharp, items.vectors, itemBias], [integer('transB', 1)])
+  const sharp = graph.mul(users, sharpness)
+  const logits = graph.node('Gemm', [sharp, items, itemBias], [integer('transB', 1)])
   const own = graph.add(graph.pick(logits, targets), ownBias)
   const { losses, byLogits } =
     loss.kind === 'listwise'
@@ -153,12 +226,10 @@ export function fullStepGraph(model: ModelSpec, loss: Loss): Uint8Array {
   const scale = graph.mul(weights, sharpness)
 
   graph.output('losses', graph.mul(weights, losses), ['B', 1])
-  graph.output('userVectors', users.vectors, ['B', model.outputDim])
-  graph.output('itemVectors', items.vectors, ['N', model.outputDim])
-  const byUsers = graph.mul(graph.node('MatMul', [byLogits, items.vectors]), scale)
-  user.fullBackward(users, byUsers, 'user', 'B')
-  item.fullBackward(items, graph.product(byLogits, graph.mul(users.vectors, scale)), 'item', 'N')
-  return graph.encode('full-step')
+  return {
+    users: graph.mul(graph.node('MatMul', [byLogits, items]), scale),
+    items: graph.product(byLogits, graph.mul(users, scale)),
+  }
 }
 
 interface FullLossNodes {

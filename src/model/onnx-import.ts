@@ -1,9 +1,12 @@
+import { FreshetError } from '../errors.ts'
 import type { Affine, Source } from './affine.ts'
 import { concatenated, identityOf, reluOf, scaled, shifted, sum, times } from './affine.ts'
 import type { LayeredTower } from './layered.ts'
 import { layered } from './layered.ts'
 import type { OnnxConstant, OnnxGraph, OnnxNode } from './onnx-file.ts'
-import { invalid, readOnnx } from './onnx-file.ts'
+import { constantOf, invalid } from './onnx-file.ts'
+import type { Widths } from './onnx-interface.ts'
+import { expectInputs, readTower } from './onnx-interface.ts'
 import type { Value } from './onnx-operands.ts'
 import {
   affine,
@@ -18,36 +21,38 @@ import {
   transposedOf,
 } from './onnx-operands.ts'
 
-interface Widths {
-  readonly dim: number
-  readonly features: number
-  readonly outputDim: number
-}
-
-/** Older ones write the axes of their operators otherwise. */
-const opsetMin = 13
 /** What is added to a length, or put below it, so that nothing is divided by 0. */
 const epsilonMax = 1e-3
 
+/** As which a tower of other origin becomes part of a generation. */
+export type ImportedTower =
+  | ({ readonly kind: 'layered' } & LayeredTower)
+  /** It is run as it is. */
+  | { readonly kind: 'opaque'; readonly why: string }
+
 /**
  * The parameters of a tower (spec.ts) that was exported as ONNX from somewhere else: `rows` [n x d] and `features` [n x F] -> `vectors` [n x o].
- * @throws FreshetError FILE_INVALID naming the operator or the shape that does not fit
+ * Where they cannot be derived it says why, naming the operator.
+ * @throws FreshetError FILE_INVALID where it does not take and give what a tower does
  */
-export function importTower(bytes: Uint8Array, widths: Widths): LayeredTower {
-  const graph = readOnnx(bytes)
-  if (graph.opset < opsetMin) {
-    throw invalid(`it has opset ${graph.opset}: export it with opset ${opsetMin} or later`)
-  }
+export function importTower(bytes: Uint8Array, widths: Widths): ImportedTower {
+  const graph = readTower(bytes, widths)
   const rows: Source = { width: widths.dim, level: 0, of: null }
   const features: Source = { width: widths.features, level: 0, of: null }
-  const reader = new Reader(graph, { rows, features })
-  const y = reader.unit('vectors')
+  let y: Affine
+  try {
+    y = new Reader(graph, { rows, features }).unit('vectors')
+  } catch (error) {
+    if (!(error instanceof FreshetError) || error.code !== 'FILE_INVALID') throw error
+    expectInputs(graph, { features: widths.features })
+    return { kind: 'opaque', why: error.message }
+  }
   if (y.width !== widths.outputDim) {
     throw invalid(
       `its vectors have ${y.width} components, the manifest says outputDim ${widths.outputDim}`,
     )
   }
-  return layered(y, rows, features)
+  return { kind: 'layered', ...layered(y, rows, features) }
 }
 
 class Reader {
@@ -56,20 +61,9 @@ class Reader {
 
   constructor(graph: OnnxGraph, sources: Readonly<Record<'rows' | 'features', Source>>) {
     this.#graph = graph
-    for (const [name, width] of graph.inputs) {
-      if (name !== 'rows' && name !== 'features') {
-        throw invalid(`its input ${name} is not known: a tower takes rows and features`)
-      }
-      const source = sources[name]
-      if (source.width === 0) throw invalid('it takes features, the manifest declares none for it')
-      if (width !== null && width !== source.width) {
-        throw invalid(`its ${name} are ${width} wide, the manifest says ${source.width}`)
-      }
+    for (const [name, source] of Object.entries(sources)) {
+      if (!graph.inputs.has(name)) continue
       this.#values.set(name, { kind: 'affine', affine: identityOf(source) })
-    }
-    if (!graph.inputs.has('rows')) throw invalid('it has no input named rows')
-    for (const [name, constant] of graph.constants) {
-      this.#values.set(name, { kind: 'constant', constant })
     }
   }
 
@@ -85,11 +79,16 @@ class Reader {
   #valueOf(name: string): Value {
     const known = this.#values.get(name)
     if (known !== undefined) return known
-    const node = this.#graph.nodes.get(name)
-    if (node === undefined) throw invalid(`it has no value named ${name}`)
-    const value = this.#compute(node)
+    const tensor = this.#graph.constants.get(name)
+    const value = tensor === undefined ? this.#computed(name) : constant(constantOf(tensor))
     this.#values.set(name, value)
     return value
+  }
+
+  #computed(name: string): Value {
+    const node = this.#graph.nodes.get(name)
+    if (node === undefined) throw invalid(`it has no value named ${name}`)
+    return this.#compute(node)
   }
 
   #compute(node: OnnxNode): Value {
@@ -161,7 +160,7 @@ class Reader {
           : { kind: 'length', of: ofKind(node, first(), 'length') }
       default:
         throw invalid(
-          `operator ${node.opType} (node ${node.name}) is not supported: a tower may consist of ${supported}`,
+          `operator ${node.opType} (node ${node.name}) is none of those that a gradient is derived of: ${supported}`,
         )
     }
   }

@@ -46,7 +46,7 @@ export function columnsOf(node: OnnxNode, { dims, values }: OnnxConstant, width:
 
 export function misplaced({ opType, name }: OnnxNode): FreshetError {
   return invalid(
-    `operator ${opType} (node ${name}) is used in a way that is not supported: a tower may consist of ${supported}`,
+    `operator ${opType} (node ${name}) is used in a way that no gradient is derived of, only of ${supported}`,
   )
 }
 

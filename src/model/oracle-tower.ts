@@ -1,3 +1,4 @@
+import { FreshetError } from '../errors.ts'
 import { dotAt, type Floats } from './dot.ts'
 import type { ModelSpec, NamedShape, Side, TowerParameters, TrainedTower } from './spec.ts'
 import { biasOf, featureWidth, trainedTensors, weightsOf } from './spec.ts'
@@ -24,7 +25,14 @@ export class OracleTower {
   /** Widths of h_0 to h_L. */
   readonly #widths: readonly number[]
 
+  /** @throws FreshetError CONFIG_INVALID for an opaque tower */
   constructor(model: ModelSpec, side: Side, { tensors }: TowerParameters) {
+    if (model[side].opaque !== undefined) {
+      throw new FreshetError(
+        'CONFIG_INVALID',
+        `the ${side} tower is an ONNX graph of its own, which model.engine: typescript cannot run: choose onnx`,
+      )
+    }
     this.#tensors = tensors
     this.#trained = trainedTensors(model, side)
     this.#dim = model.dim

@@ -1,4 +1,4 @@
-/** What a model is made of. Both towers have the same form; see `forward` below for the arithmetic. */
+/** What a model is made of. Towers have the form of `TowerParameters` below, or are graphs that are run as they are. */
 
 export type FeatureSpec =
   | {
@@ -37,10 +37,12 @@ export interface NumericSpec {
 
 export interface TowerSpec {
   readonly features: readonly FeatureSpec[]
-  /** Widths of the hidden layers, one or more. */
+  /** Widths of the hidden layers, one or more; none where the tower is opaque. */
   readonly hidden: readonly number[]
   /** There is a shortcut matrix also where o = d, as in a tower of other origin that passes over none of its layers. */
   readonly shortcut?: 'matrix' | undefined
+  /** The tower is an ONNX graph of other origin, run as it is: its ID rows learn through a supplied gradient graph, or are frozen. */
+  readonly opaque?: 'learning' | 'frozen' | undefined
 }
 
 export interface ModelSpec {
@@ -57,6 +59,18 @@ export interface ModelSpec {
 }
 
 export type Side = 'user' | 'item'
+
+export const sides: readonly Side[] = ['user', 'item']
+
+/** Where one tower is opaque, nothing but ID rows trains. */
+export function isOpaque(model: Pick<ModelSpec, Side>): boolean {
+  return sides.some((side) => model[side].opaque !== undefined)
+}
+
+/** Those whose ID rows have no gradient. */
+export function frozenSides(model: Pick<ModelSpec, Side>): Side[] {
+  return sides.filter((side) => model[side].opaque === 'frozen')
+}
 
 /** Width F of a tower's encoded features. A numeric feature takes two floats: the value, and 1 where it is missing. */
 export function featureWidth(tower: Pick<TowerSpec, 'features'>): number {
@@ -90,10 +104,11 @@ export interface NamedShape {
   readonly shape: readonly number[]
 }
 
-/** Matrices and biases of one tower, in the order in which they are drawn and written; without features the projection has no rows. */
+/** Matrices and biases of one tower, in the order in which they are drawn and written; without features the projection has no rows. An opaque tower has none. */
 export function towerTensors(model: ModelSpec, side: Side): NamedShape[] {
   const { dim, outputDim } = model
-  const { hidden, shortcut } = model[side]
+  const { hidden, shortcut, opaque } = model[side]
+  if (opaque !== undefined) return []
   const width = featureWidth(model[side])
   const layers = hidden.flatMap((size, layer) => [
     { name: weightsOf(layer), shape: [layer === 0 ? dim + width : hidden[layer - 1]!, size] },
@@ -133,8 +148,18 @@ export function biasOf(layer: number): string {
  * All matrices are row-major.
  */
 export interface TowerParameters extends TrainedTower {
+  /** Of an opaque tower. */
+  readonly graphs?: TowerGraphs | undefined
   /** Name of a numeric feature without a mean of its own -> its statistics, see running-statistics.ts. */
   readonly statistics: Readonly<Record<string, Float64Array>>
+}
+
+/** ONNX files, in the place of matrices. */
+export interface TowerGraphs {
+  /** `rows` [n x d] and `features` [n x F], where there are any -> `vectors` [n x o] of length 1 */
+  readonly forward: Uint8Array
+  /** These and `vectors_gradient` [n x o] -> `rows_gradient` [n x d]; null: rows are frozen, or nothing here learns */
+  readonly gradient: Uint8Array | null
 }
 
 /** What gradients and moments have the shapes of. */

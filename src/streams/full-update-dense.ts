@@ -7,7 +7,9 @@ import type {
 
 export function copyDense({ user, item }: DenseParameters): DenseParameters {
   const copy = (tower: TowerParameters): TowerParameters => {
-    return { ...copyTower(tower), statistics: copyEach(tower.statistics) }
+    const { statistics, graphs } = tower
+    const own = graphs === undefined ? {} : { graphs }
+    return { ...copyTower(tower), statistics: copyEach(statistics), ...own }
   }
   return { user: copy(user), item: copy(item) }
 }

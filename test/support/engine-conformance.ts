@@ -1,11 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../src/model/engine.ts'
+import type {
+  FullStepInput,
+  StepInput,
+  StepOutput,
+  TensorEngine,
+  TensorModel,
+} from '../../src/model/engine.ts'
 import { Random } from '../../src/model/hash.ts'
 import { listwise, type Loss } from '../../src/model/loss.ts'
 import { initialise } from '../../src/model/initialise.ts'
 import { oracleEngine } from '../../src/model/oracle.ts'
 import type { FeatureSpec, ModelSpec } from '../../src/model/spec.ts'
 import { featureWidth } from '../../src/model/spec.ts'
+import { randomFrom } from './vectors.ts'
 
 const year: FeatureSpec = {
   kind: 'numeric',
@@ -82,6 +89,28 @@ export function randomStep(
     negativeBias: floats(batch * negatives, random),
     negativeWeights: Float32Array.from({ length: batch * negatives }, () => random.nextFloat()),
     weights: Float32Array.from({ length: batch }, () => 0.5 + random.nextFloat()),
+  }
+}
+
+export function randomFullStep(
+  spec: ModelSpec,
+  batch: number,
+  items: number,
+  loss: Loss = listwise,
+): FullStepInput {
+  const random = randomFrom(batch * 100 + items)
+  const uniform = (count: number) => Float32Array.from({ length: count }, () => 2 * random() - 1)
+  return {
+    ...{ loss, batch, items, weights: uniform(batch).map((value) => 1 + value / 2) },
+    userRows: uniform(batch * spec.dim),
+    userFeatures: uniform(batch * featureWidth(spec.user)),
+    itemRows: uniform(items * spec.dim),
+    itemFeatures: uniform(items * featureWidth(spec.item)),
+    targets: Int32Array.from({ length: batch }, (_, b) => (b * 3) % items),
+    positiveBias: uniform(batch),
+    itemBias: uniform(items),
+    itemWeights: uniform(items).map((value) => 1 + value),
+    rowWeights: uniform(batch).map((value) => 1 + value),
   }
 }
 
@@ -264,11 +293,11 @@ function expectSame(actual: StepOutput, expected: StepOutput): void {
   expectClose(actual.negativeGradients, expected.negativeGradients)
 }
 
-export function expectClose(actual: Float32Array, expected: Float32Array): void {
+export function expectClose(actual: Float32Array, expected: Float32Array, within = 1e-5): void {
   expect(actual.length).toBe(expected.length)
   const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1)
   actual.forEach((value, i) => {
-    expect(Math.abs(value - expected[i]!), `entry ${i}`).toBeLessThanOrEqual(1e-5 * largest)
+    expect(Math.abs(value - expected[i]!), `entry ${i}`).toBeLessThanOrEqual(within * largest)
   })
 }
 

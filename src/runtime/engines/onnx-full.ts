@@ -1,24 +1,25 @@
 import './no-telemetry.ts'
 import { Tensor } from 'onnxruntime-node'
 import type { FullStepInput, FullStepOutput, FullTensorModel } from '../../model/engine.ts'
-import { fullStepGraph } from '../../model/onnx-graph.ts'
+import type { Loss } from '../../model/loss.ts'
+import { fullStepGraph, fullVectorStepGraph } from '../../model/onnx-graph.ts'
 import { gradientName, parameterName } from '../../model/onnx-tower.ts'
 import type { DenseParameters, ModelSpec, Side, TrainedTower } from '../../model/spec.ts'
-import { featureWidth, trainedTensors } from '../../model/spec.ts'
+import { featureWidth, isOpaque, sides, trainedTensors } from '../../model/spec.ts'
+import { openOpaqueStep } from './onnx-opaque.ts'
 import { floats, matrix } from './onnx-tensors.ts'
-import type { GraphResults, OpenGraph } from './onnx-tensors.ts'
+import type { GraphResults, GraphSession, OpenGraph } from './onnx-tensors.ts'
 import { SessionsByLoss } from './sessions-by-loss.ts'
 
-const sides: readonly Side[] = ['user', 'item']
 const none = new Float32Array(0)
 
-/** The step that trains everything; the parameters go in with each call. */
+/** The step that trains everything; the parameters go in with each call. With an opaque tower it trains ID rows. */
 export function openFullModel(
   model: ModelSpec,
   dense: DenseParameters,
   open: OpenGraph,
 ): FullTensorModel {
-  const steps = new SessionsByLoss((loss) => open(fullStepGraph(model, loss)))
+  const steps = new SessionsByLoss((loss) => openStep(model, dense, loss, open))
   let ownBias = new Float32Array(0)
   return {
     async step(input) {
@@ -32,6 +33,18 @@ export function openFullModel(
     },
     close: () => steps.release(),
   }
+}
+
+function openStep(
+  model: ModelSpec,
+  dense: DenseParameters,
+  loss: Loss,
+  open: OpenGraph,
+): Promise<GraphSession> {
+  if (!isOpaque(model)) return open(fullStepGraph(model, loss))
+  const inputs = { user: 'user', item: 'item' } as const
+  const between = fullVectorStepGraph(model, loss)
+  return openOpaqueStep({ inputs, gradients: 'RowGradients', between }, model, dense, open)
 }
 
 function inputsOf(
@@ -60,6 +73,7 @@ function inputsOf(
 
 function parametersOf(model: ModelSpec, dense: DenseParameters): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {}
+  if (isOpaque(model)) return feeds
   for (const side of sides) {
     for (const { name, shape } of trainedTensors(model, side)) {
       const [rows, columns] = shape as [number, number?]
@@ -71,7 +85,9 @@ function parametersOf(model: ModelSpec, dense: DenseParameters): Record<string, 
 
 function outputOf(model: ModelSpec, results: GraphResults): FullStepOutput {
   const featuresOf = (side: Side) =>
-    featureWidth(model[side]) > 0 ? floats(results, `${side}FeatureGradients`) : none
+    featureWidth(model[side]) > 0 && !isOpaque(model)
+      ? floats(results, `${side}FeatureGradients`)
+      : none
   return {
     losses: floats(results, 'losses'),
     userVectors: floats(results, 'userVectors'),
@@ -85,7 +101,8 @@ function outputOf(model: ModelSpec, results: GraphResults): FullStepOutput {
 }
 
 function gradientsOf(model: ModelSpec, results: GraphResults, side: Side): TrainedTower {
-  const tensors = trainedTensors(model, side).map(
+  const trained = isOpaque(model) ? [] : trainedTensors(model, side)
+  const tensors = trained.map(
     ({ name }) => [name, floats(results, gradientName(side, name))] as const,
   )
   return { tensors: Object.fromEntries(tensors), embeddings: {} }

@@ -2,10 +2,18 @@ import './no-telemetry.ts'
 import { InferenceSession } from 'onnxruntime-node'
 import type { Tensor } from 'onnxruntime-node'
 import type { StepInput, StepOutput, TensorEngine, TensorModel } from '../../model/engine.ts'
-import { scoresGraph, stepGraph, stepOutputs, towerGraph } from '../../model/onnx-graph.ts'
+import {
+  scoresGraph,
+  stepGraph,
+  stepOutputs,
+  towerGraph,
+  vectorStepGraph,
+} from '../../model/onnx-graph.ts'
+import type { Loss } from '../../model/loss.ts'
 import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
-import { featureWidth } from '../../model/spec.ts'
+import { featureWidth, isOpaque } from '../../model/spec.ts'
 import { openFullModel } from './onnx-full.ts'
+import { openOpaqueStep } from './onnx-opaque.ts'
 import { floats, matrix, sessionOptions } from './onnx-tensors.ts'
 import type { GraphResults, GraphSession, OnnxOptions, OpenGraph } from './onnx-tensors.ts'
 import { SessionsByLoss } from './sessions-by-loss.ts'
@@ -15,12 +23,14 @@ export function onnxEngine(options: OnnxOptions): TensorEngine {
   return steppedBy('onnx', openIn(options), options)
 }
 
-/** Vectors and scores by onnxruntime, and steps by whatever opens their graphs. */
+/** Vectors and scores by onnxruntime, and steps by whatever opens their graphs; through opaque towers by onnxruntime too. */
 export function steppedBy(name: string, openStep: OpenGraph, options: OnnxOptions): TensorEngine {
+  const open = openIn(options)
+  const stepOf = (model: ModelSpec): OpenGraph => (isOpaque(model) ? open : openStep)
   return {
     name,
-    open: (model, dense) => openModel(model, dense, openIn(options), openStep),
-    openFull: (model, dense) => Promise.resolve(openFullModel(model, dense, openStep)),
+    open: (model, dense) => openModel(model, dense, open, stepOf(model)),
+    openFull: (model, dense) => Promise.resolve(openFullModel(model, dense, stepOf(model))),
   }
 }
 
@@ -39,7 +49,7 @@ async function openModel(
     item: await open(towerGraph(model, dense, 'item')),
   }
   const scores = await open(scoresGraph(model))
-  const steps = new SessionsByLoss((loss) => openStep(stepGraph(model, dense, loss)))
+  const steps = new SessionsByLoss((loss) => openStepOf(model, dense, loss, openStep))
   return {
     async vectors(side, rows, features, count) {
       const width = featureWidth(model[side])
@@ -63,6 +73,18 @@ async function openModel(
       await steps.release()
     },
   }
+}
+
+function openStepOf(
+  model: ModelSpec,
+  dense: DenseParameters,
+  loss: Loss,
+  open: OpenGraph,
+): Promise<GraphSession> {
+  if (!isOpaque(model)) return open(stepGraph(model, dense, loss))
+  const inputs = { user: 'user', positive: 'item', negative: 'item' } as const
+  const between = vectorStepGraph(model, loss)
+  return openOpaqueStep({ inputs, gradients: 'Gradients', between }, model, dense, open)
 }
 
 function stepFeeds(model: ModelSpec, input: StepInput): Record<string, Tensor> {

@@ -1,11 +1,14 @@
 import { isEmbedded, tableRows } from '../../model/embedded.ts'
 import { runningFeatures } from '../../model/running-statistics.ts'
 import type { DenseParameters, ModelSpec, NamedShape, Side, TowerSpec } from '../../model/spec.ts'
-import type { TowerParameters, TrainedParameters, TrainedTower } from '../../model/spec.ts'
-import { towerTensors } from '../../model/spec.ts'
+import type {
+  TowerGraphs,
+  TowerParameters,
+  TrainedParameters,
+  TrainedTower,
+} from '../../model/spec.ts'
+import { sides, towerTensors } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
-
-const sides: readonly Side[] = ['user', 'item']
 
 /** Names and shapes of the dense tensors that encode features, which no graph of a tower holds. */
 export function encodingShapes(model: Record<Side, TowerSpec>): NamedShape[] {
@@ -81,16 +84,21 @@ export function trainedTensors(
   )
 }
 
-/** @param take gives the verified tensor of a name */
+/**
+ * @param take gives the verified tensor of a name
+ * @param graphs of the sides that are opaque
+ */
 export function denseParameters(
   model: ModelSpec,
   take: (name: string) => Float32Array,
+  graphs: Partial<Record<Side, TowerGraphs>>,
 ): DenseParameters {
   const towerOf = (side: Side, trained: TrainedTower): TowerParameters => {
     const statistics = runningFeatures(model[side]).map(
       ({ name }) => [name, Float64Array.from(take(statisticsName(side, name)))] as const,
     )
-    return { ...trained, statistics: Object.fromEntries(statistics) }
+    const own = graphs[side] === undefined ? {} : { graphs: graphs[side] }
+    return { ...trained, statistics: Object.fromEntries(statistics), ...own }
   }
   const { user, item } = trainedParameters(model, take)
   return { user: towerOf('user', user), item: towerOf('item', item) }

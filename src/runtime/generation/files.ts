@@ -1,6 +1,6 @@
 import { ComputedFeatures } from '../../model/computed-features.ts'
 import type { ActivityState } from '../../model/item-activity.ts'
-import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
 import type { Tensor } from '../../records/safetensors.ts'
 import { denseTensors, denseTensorShapes, trainedTensors, trainedTensorShapes } from './dense.ts'
 import type { RecentState } from '../../streams/full-update-types.ts'
@@ -19,6 +19,24 @@ export const files = {
   itemVectors: 'item-vectors.safetensors',
   optimiser: 'optimiser.safetensors',
 } as const
+
+export const towerFiles: Readonly<Record<Side, string>> = {
+  user: files.userTower,
+  item: files.itemTower,
+}
+
+/** Of opaque towers whose rows learn. */
+export const gradientFiles: Readonly<Record<Side, string>> = {
+  user: 'user-tower-gradient.onnx',
+  item: 'item-tower-gradient.onnx',
+}
+
+/** For people: whose rows do not learn, and the remedy; null where all do. */
+export function frozenNote(frozen: readonly Side[]): string | null {
+  if (frozen.length === 0) return null
+  const missing = frozen.map((side) => gradientFiles[side]).join(' and ')
+  return `${frozen.join(' and ')} rows stay frozen: import it with ${missing} to let them learn`
+}
 
 /** The encoded features of the items, which only `freshet import` reads. */
 export const itemFeaturesFile = 'item-features.safetensors'

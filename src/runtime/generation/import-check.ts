@@ -3,17 +3,21 @@ import { Random } from '../../model/hash.ts'
 import type { Side } from '../../model/spec.ts'
 import { featureWidth } from '../../model/spec.ts'
 import { openEngine } from '../engines/index.ts'
-import { runTower } from '../engines/onnx-session.ts'
-import { files, itemFeaturesFile } from './files.ts'
+import { OnnxFile } from '../engines/onnx-session.ts'
+import { files, gradientFiles, itemFeaturesFile, towerFiles } from './files.ts'
+import { checkGradient, checkRepeatable } from './import-opaque.ts'
+import type { TowerSample } from './import-opaque.ts'
 import type { Parts } from './import.ts'
-import { checkNormalised, invalid, placeIn, readTensors } from './verified.ts'
+import { checkNormalised, inFile, invalid, placeIn, readTensors } from './verified.ts'
 
 const cosineMin = 0.9999
 const paritySample = 200
+/** Each component of each row is moved up and down. */
+const gradientSample = 20
 const vectorsSample = 1_000
 const atOnce = 4_096
 
-/** Holds what is derived from the graphs of the towers against the graphs themselves. */
+/** Holds what is derived from the graphs of the towers against the graphs themselves, and these, where they stay, against what is expected of them. */
 export class TowerCheck {
   readonly #parts: Parts
   readonly #engine: TensorModel
@@ -31,33 +35,70 @@ export class TowerCheck {
     return this.#engine.close()
   }
 
-  /** For rows of its table and random features both give the same vectors, of length 1. */
-  async parity(side: Side): Promise<void> {
-    const { source, model, towers, users, items } = this.#parts
+  /** For rows of its table and random features both give the same vectors, of length 1; an opaque tower is the file, and has a right gradient. */
+  async tower(side: Side): Promise<void> {
+    const { source, model, dense } = this.#parts
+    const { id } = source.manifest
+    const file = towerFiles[side]
+    const forward = await inFile(id, file, () => OnnxFile.open(this.#parts.towers[side]))
+    try {
+      const sample = this.#sample(side, paritySample)
+      const { rows, features, count } = sample
+      const output = { name: 'vectors', width: model.outputDim }
+      const theirs = await inFile(id, file, () => forward.run({ rows, features }, count, output))
+      const remedy = ': divide it by its length, as torch.nn.functional.normalize does'
+      checkNormalised(id, file, theirs, model.outputDim, remedy)
+      const { graphs } = dense[side]
+      if (graphs === undefined) return await this.#parity(side, sample, theirs)
+      await inFile(id, file, () => checkRepeatable(forward, sample, theirs))
+      if (graphs.gradient !== null) await this.#gradient(side, forward, graphs.gradient)
+    } finally {
+      await forward.close()
+    }
+  }
+
+  async #parity(
+    side: Side,
+    { rows, features, count }: TowerSample,
+    theirs: Float32Array,
+  ): Promise<void> {
+    const { source, model } = this.#parts
+    const ours = await this.#engine.vectors(side, rows, features, count)
+    const worst = worstCosine(ours, theirs, model.outputDim)
+    if (worst.cosine >= cosineMin) return
+    throw invalid(
+      source.manifest.id,
+      towerFiles[side],
+      `the parameters derived from it give other vectors than it does itself, cosine ${worst.cosine.toFixed(6)}: please report it with this file`,
+    )
+  }
+
+  #gradient(side: Side, forward: OnnxFile, bytes: Uint8Array): Promise<void> {
+    return inFile(this.#parts.source.manifest.id, gradientFiles[side], async () => {
+      const gradient = await OnnxFile.open(bytes)
+      try {
+        const sample = this.#sample(side, gradientSample)
+        await checkGradient(gradient, forward, sample, new Random(0x677261, sample.count))
+      } finally {
+        await gradient.close()
+      }
+    })
+  }
+
+  /** The default row, and rows of the table, with random features. */
+  #sample(side: Side, sizeMax: number): TowerSample {
+    const { model, users, items } = this.#parts
+    const { dim, outputDim } = model
     const { rows, defaultRow, ids } = side === 'user' ? users : items
-    const sample = sampleOf(ids.length, paritySample)
-    const all = new Float32Array((sample.length + 1) * model.dim)
+    const sample = sampleOf(ids.length, sizeMax)
+    const all = new Float32Array((sample.length + 1) * dim)
     all.set(defaultRow)
-    sample.forEach((row, i) => all.set(rowOf(rows, row, model.dim), (i + 1) * model.dim))
+    sample.forEach((row, i) => all.set(rowOf(rows, row, dim), (i + 1) * dim))
     const count = sample.length + 1
     const random = new Random(0x696d70, sample.length)
     const length = count * featureWidth(model[side])
     const features = Float32Array.from({ length }, () => random.nextNormal())
-    const file = side === 'user' ? files.userTower : files.itemTower
-    const { id } = source.manifest
-    const theirs = await runTower(towers[side], all, features, count).catch((cause: unknown) => {
-      throw invalid(id, file, `onnxruntime cannot run it: ${String(cause)}`, cause)
-    })
-    checkNormalised(id, file, theirs, model.outputDim)
-    const ours = await this.#engine.vectors(side, all, features, count)
-    const worst = worstCosine(ours, theirs, model.outputDim)
-    if (worst.cosine < cosineMin) {
-      throw invalid(
-        id,
-        file,
-        `the parameters derived from it give other vectors than it does itself, cosine ${worst.cosine.toFixed(6)}: please report it with this file`,
-      )
-    }
+    return { rows: all, features, count, dim, outputDim }
   }
 
   /** @param features [items x F] @returns [items x o] */

@@ -2,22 +2,26 @@ import { createHash } from 'node:crypto'
 import { messageOf } from '../../errors.ts'
 import { ComputedFeatures } from '../../model/computed-features.ts'
 import { noActivity } from '../../model/item-activity.ts'
+import type { LayeredTower } from '../../model/layered.ts'
 import { importTower } from '../../model/onnx-import.ts'
-import type { DenseParameters, ModelSpec, Side } from '../../model/spec.ts'
-import { featureWidth, layerWidths } from '../../model/spec.ts'
+import type { Widths } from '../../model/onnx-interface.ts'
+import { checkGradientGraph } from '../../model/onnx-interface.ts'
+import type { DenseParameters, ModelSpec, Side, TowerGraphs, TowerSpec } from '../../model/spec.ts'
+import { featureWidth, frozenSides, sides } from '../../model/spec.ts'
 import { zerosLike } from '../../streams/full-update-dense.ts'
 import { noRecent } from '../../streams/full-update-recent.ts'
 import type { FullState, SideState } from '../../streams/full-update-types.ts'
+import { OnnxFile } from '../engines/onnx-session.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import { denseParameters, encodingShapes } from './dense.ts'
-import { files, rowsFileTensors } from './files.ts'
+import { files, frozenNote, gradientFiles, rowsFileTensors, towerFiles } from './files.ts'
 import type { ExpectedTensor } from './files.ts'
 import { generationOf } from './generation.ts'
 import type { TrainableGeneration } from './generation.ts'
 import { itemVectorsOf, TowerCheck } from './import-check.ts'
 import { importManifest } from './manifest.ts'
 import type { ImportManifest } from './manifest.ts'
-import { invalid, readIds, readTensors, readVerified } from './verified.ts'
+import { inFile, invalid, placeIn, readIds, readTensors, readVerified } from './verified.ts'
 import type { Source } from './verified.ts'
 
 export interface ImportOptions {
@@ -47,6 +51,17 @@ export interface Parts {
   readonly users: SideState
   readonly items: SideState
   readonly towers: Readonly<Record<Side, Buffer>>
+  readonly notes: readonly string[]
+}
+
+interface Tower {
+  readonly file: Buffer
+  /** Without its features. */
+  readonly form: Omit<TowerSpec, 'features'>
+  readonly tensors: LayeredTower['tensors']
+  /** null: it is made of tensors */
+  readonly graphs: TowerGraphs | null
+  readonly notes: readonly string[]
 }
 
 /**
@@ -65,16 +80,18 @@ export async function importGeneration(
   expectKnownFeatures(folder, manifest, options.features)
   const parts = await readParts(source, manifest)
   const check = await TowerCheck.open(parts)
-  const notes: string[] = []
+  const notes = [...parts.notes]
   let itemVectors: Float32Array
   try {
-    for (const side of ['user', 'item'] as const) await check.parity(side)
+    for (const side of sides) await check.tower(side)
     itemVectors = await itemVectorsOf(parts, check, notes)
   } finally {
     await check.close()
   }
-  notes.push(...longRows(parts, options.rowNormMax))
   const { model, dense, users, items } = parts
+  notes.push(...longRows(parts, options.rowNormMax))
+  const frozen = frozenNote(frozenSides(model))
+  if (frozen !== null) notes.push(frozen)
   const day = options.day ?? manifest.day
   const id = options.id ?? `imported-${day === null ? '' : `${day}-`}${hashOf(parts)}`
   const facts = { id, kind: 'imported', parent: null, day, createdAtMs: options.nowMs } as const
@@ -103,7 +120,7 @@ function expectKnownFeatures(
   { model }: ImportManifest,
   known: ImportOptions['features'],
 ): void {
-  for (const side of ['user', 'item'] as const) {
+  for (const side of sides) {
     const unknown = model[side].features.find(({ name }) => !known[side].includes(name))
     if (unknown === undefined) continue
     const names = known[side].length === 0 ? 'none' : known[side].join(', ')
@@ -118,30 +135,27 @@ function expectKnownFeatures(
 async function readParts(source: Source, manifest: ImportManifest): Promise<Parts> {
   const { counts } = manifest
   const { dim, outputDim = dim, user: userTower, item: itemTower, ...rest } = manifest.model
-  const towers = {
-    user: await readVerified(source, files.userTower),
-    item: await readVerified(source, files.itemTower),
-  }
-  const read = (side: Side, file: string) => {
+  const read = (side: Side) => {
     const features = featureWidth(manifest.model[side])
-    try {
-      return importTower(towers[side], { dim, features, outputDim })
-    } catch (cause) {
-      throw invalid(source.manifest.id, file, messageOf(cause), cause)
-    }
+    return readTower(source, side, { dim, features, outputDim })
   }
-  const [user, item] = [read('user', files.userTower), read('item', files.itemTower)]
+  const towers = { user: await read('user'), item: await read('item') }
+  const { user, item } = towers
   const model: ModelSpec = {
     ...{ ...rest, dim, outputDim },
-    user: { ...userTower, ...user.form, hidden: layerWidths(user.form.hidden) },
-    item: { ...itemTower, ...item.form, hidden: layerWidths(item.form.hidden) },
+    user: { ...userTower, ...user.form },
+    item: { ...itemTower, ...item.form },
   }
   const tensors = await readTensors(source, files.dense, denseTensorsOf(model), 'ignored')
-  const derived = { user: user.tensors, item: item.tensors }
-  const dense = denseParameters(model, (name) => {
+  const take = (name: string): Float32Array => {
     const [side, tensor] = name.split('.') as [Side, string]
-    return derived[side][tensor] ?? tensors.f32(name)
+    return towers[side].tensors[tensor] ?? tensors.f32(name)
+  }
+  const graphs = sides.flatMap((side) => {
+    const own = towers[side].graphs
+    return own === null ? [] : [[side, own] as const]
   })
+  const dense = denseParameters(model, take, Object.fromEntries(graphs))
   const side = async (which: Side, ids: readonly string[], file: string): Promise<SideState> => {
     const { rows, seenMs } = await readRows(source, file, ids.length, dim)
     const defaultRow = tensors.f32(`${which}.default_row`)
@@ -151,9 +165,34 @@ async function readParts(source: Source, manifest: ImportManifest): Promise<Part
   const userIds = await readIds(source, files.userIds, 'UserId', counts.users)
   const itemIds = await readIds(source, files.itemIds, 'ItemId', counts.items)
   return {
-    ...{ source, manifest, model, dense, towers },
+    ...{ source, manifest, model, dense },
+    towers: { user: user.file, item: item.file },
+    notes: [...user.notes, ...item.notes],
     users: await side('user', userIds, files.userRows),
     items: await side('item', itemIds, files.itemRows),
+  }
+}
+
+/** What its graph says is derived from it, with its gradient; else it is kept, and rows learn where a gradient graph is supplied. */
+async function readTower(source: Source, side: Side, widths: Widths): Promise<Tower> {
+  const { id } = source.manifest
+  const [name, gradientName] = [towerFiles[side], gradientFiles[side]]
+  const file = await readVerified(source, name)
+  const tower = await inFile(id, name, () => importTower(file, widths))
+  const isSupplied = await source.store.exists(placeIn(source, gradientName))
+  if (tower.kind === 'layered') {
+    const note = `${gradientName} is passed over: the gradient of ${name} is derived from itself`
+    const { form, tensors } = tower
+    return { file, form, tensors, graphs: null, notes: isSupplied ? [note] : [] }
+  }
+  await inFile(id, name, async () => (await OnnxFile.open(file)).close())
+  const gradient = isSupplied ? Uint8Array.from(await readVerified(source, gradientName)) : null
+  if (gradient !== null) await inFile(id, gradientName, () => checkGradientGraph(gradient, widths))
+  const opaque = gradient === null ? 'frozen' : 'learning'
+  return {
+    ...{ file, form: { hidden: [], opaque }, tensors: {} },
+    graphs: { forward: Uint8Array.from(file), gradient },
+    notes: [`${name} is run as it is, and no full update changes it: ${tower.why}`],
   }
 }
 
@@ -203,7 +242,8 @@ function longRows({ users, items, model: { dim } }: Parts, rowNormMax: number): 
 }
 
 /** The same folder is the same generation. */
-function hashOf({ towers, users, items }: Parts): string {
+function hashOf({ towers, dense, users, items }: Parts): string {
   const hash = createHash('sha256').update(towers.user).update(towers.item)
+  for (const side of sides) hash.update(dense[side].graphs?.gradient ?? '')
   return hash.update(users.rows).update(items.rows).digest('hex').slice(0, 8)
 }

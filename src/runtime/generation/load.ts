@@ -1,6 +1,7 @@
 import { messageOf } from '../../errors.ts'
 import { noActivity, type ActivityState } from '../../model/item-activity.ts'
-import type { ModelSpec } from '../../model/spec.ts'
+import type { ModelSpec, Side, TowerGraphs } from '../../model/spec.ts'
+import { sides } from '../../model/spec.ts'
 import type { RecentState } from '../../streams/full-update-types.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import { denseParameters, trainedParameters } from './dense.ts'
@@ -8,10 +9,12 @@ import {
   activityTensors,
   denseFileTensors,
   files,
+  gradientFiles,
   itemRowsFileTensors,
   optimiserFileTensors,
   recentFileTensors,
   rowsFileTensors,
+  towerFiles,
 } from './files.ts'
 import type {
   Generation,
@@ -82,8 +85,7 @@ export async function verifyGeneration(
 ): Promise<GenerationManifest> {
   const manifest = await loadManifest(store, id)
   await loadGeneration(store, id, { for: 'training' })
-  for (const name of [files.userTower, files.itemTower])
-    await readVerified({ store, manifest }, name)
+  for (const side of sides) await readVerified({ store, manifest }, towerFiles[side])
   return manifest
 }
 
@@ -136,8 +138,9 @@ function factsOf(manifest: GenerationManifest): GenerationFacts & { model: Model
 async function loadServing(source: WholeSource) {
   const { model, counts } = source.manifest
   const { outputDim } = model
-  const [dense, vectors, itemIds] = await Promise.all([
+  const [dense, graphs, vectors, itemIds] = await Promise.all([
     readTensors(source, files.dense, denseFileTensors(model)),
+    loadGraphs(source),
     readTensors(source, files.itemVectors, [
       { name: 'vectors', shape: [counts.items, outputDim], dtype: 'F32' },
     ]),
@@ -146,11 +149,24 @@ async function loadServing(source: WholeSource) {
   const itemVectors = vectors.f32('vectors')
   checkNormalised(source.manifest.id, files.itemVectors, itemVectors, outputDim)
   return {
-    dense: denseParameters(model, dense.f32),
+    dense: denseParameters(model, dense.f32, graphs),
     userDefaultRow: dense.f32('user.default_row'),
     itemDefaultRow: dense.f32('item.default_row'),
     ...{ itemIds, itemVectors },
   }
+}
+
+/** Of opaque towers. */
+async function loadGraphs(source: WholeSource): Promise<Partial<Record<Side, TowerGraphs>>> {
+  const graphs: Partial<Record<Side, TowerGraphs>> = {}
+  const read = async (file: string) => Uint8Array.from(await readVerified(source, file))
+  for (const side of sides) {
+    const { opaque } = source.manifest.model[side]
+    if (opaque === undefined) continue
+    const gradient = opaque === 'learning' ? await read(gradientFiles[side]) : null
+    graphs[side] = { forward: await read(towerFiles[side]), gradient }
+  }
+  return graphs
 }
 
 async function loadRows(source: WholeSource) {

@@ -31,17 +31,31 @@ const feature = z.discriminatedUnion('kind', [
 ])
 
 const features = z.array(feature)
-const tower = z.strictObject({
-  features,
-  hidden: z
-    .union([size, z.array(size).min(1)])
-    .transform(layerWidths)
-    .describe('widths of the hidden layers; one number is one layer'),
-  shortcut: z
-    .literal('matrix')
-    .optional()
-    .describe('there is a shortcut matrix also where vectors are as wide as ID rows'),
-})
+const tower = z
+  .strictObject({
+    features,
+    hidden: z
+      .union([size, z.array(size).min(1)])
+      .transform(layerWidths)
+      .optional()
+      .describe('widths of the hidden layers; one number is one layer'),
+    shortcut: z
+      .literal('matrix')
+      .optional()
+      .describe('there is a shortcut matrix also where vectors are as wide as ID rows'),
+    opaque: z
+      .enum(['learning', 'frozen'])
+      .optional()
+      .describe(
+        'the ONNX file is the tower, and run as it is; its ID rows learn through the gradient graph beside it, or are frozen',
+      ),
+  })
+  .refine(({ hidden, opaque }) => (hidden === undefined) === (opaque !== undefined), {
+    path: ['hidden'],
+    message: 'must be there, or else `opaque`',
+  })
+  .transform(({ hidden = [], ...rest }) => ({ ...rest, hidden }))
+  .meta({ oneOf: [{ required: ['hidden'] }, { required: ['opaque'] }] })
 
 const model = z
   .strictObject({
@@ -58,7 +72,7 @@ const model = z
 export function writtenModel({ outputDim, user, item, ...model }: ModelSpec): unknown {
   const writtenTower = ({ hidden, ...tower }: TowerSpec) => ({
     ...tower,
-    hidden: hidden.length === 1 ? hidden[0] : hidden,
+    ...(hidden.length === 0 ? {} : { hidden: hidden.length === 1 ? hidden[0] : hidden }),
   })
   return {
     ...{ ...model, user: writtenTower(user), item: writtenTower(item) },

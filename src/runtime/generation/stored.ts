@@ -1,4 +1,6 @@
 import { messageOf } from '../../errors.ts'
+import type { Side } from '../../model/spec.ts'
+import { frozenSides } from '../../model/spec.ts'
 import type { ControlDocument } from '../../records/types.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import { listGenerations, loadManifest } from './load.ts'
@@ -10,6 +12,8 @@ export interface StoredGeneration {
   readonly bytes: number
   /** null where the manifest cannot be read. */
   readonly manifest: Omit<GenerationManifest, 'model' | 'files'> | null
+  /** Sides whose rows do not learn. */
+  readonly frozen: readonly Side[]
   readonly problem: string | null
 }
 
@@ -20,10 +24,10 @@ export async function storedGenerations(store: ArtifactStore): Promise<StoredGen
     ids.map(async (id) => {
       const bytes = await store.bytes(`generations/${id}`)
       try {
-        const { model: _, files: _f, ...manifest } = await loadManifest(store, id)
-        return { id, bytes, manifest, problem: null }
+        const { model, files: _f, ...manifest } = await loadManifest(store, id)
+        return { id, bytes, manifest, frozen: frozenSides(model), problem: null }
       } catch (error) {
-        return { id, bytes, manifest: null, problem: messageOf(error) }
+        return { id, bytes, manifest: null, frozen: [], problem: messageOf(error) }
       }
     }),
   )

@@ -159,15 +159,26 @@ export function checkNormalised(
   file: string,
   vectors: Float32Array,
   dim: number,
+  remedy = '',
 ): void {
   for (let from = 0; from < vectors.length; from += dim) {
     let squares = 0
     for (let i = from; i < from + dim; i++) squares += vectors[i]! * vectors[i]!
     const length = Math.sqrt(squares)
-    if (Math.abs(length - 1) > 1e-3) {
+    // What is not finite makes the sum so.
+    if (!(Math.abs(length - 1) <= 1e-3)) {
       const row = from / dim
-      throw invalid(id, file, `vector ${row} has length ${length}, not 1`)
+      throw invalid(id, file, `vector ${row} has length ${length}, not 1${remedy}`)
     }
+  }
+}
+
+/** Whatever goes wrong in it, with the name of the file. */
+export async function inFile<T>(id: string, file: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    throw invalid(id, file, messageOf(cause), cause)
   }
 }
 

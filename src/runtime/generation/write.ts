@@ -1,5 +1,6 @@
 import { FreshetError } from '../../errors.ts'
 import { towerGraph } from '../../model/onnx-graph.ts'
+import { sides } from '../../model/spec.ts'
 import { encodeIds } from '../../records/id-file.ts'
 import { encodeSafetensors } from '../../records/safetensors.ts'
 import type { Tensor } from '../../records/safetensors.ts'
@@ -7,6 +8,7 @@ import type { ArtifactStore, FileFacts } from './artifact-store.ts'
 import {
   denseFile,
   files,
+  gradientFiles,
   itemRowsFile,
   lineageOf,
   optimiserFile,
@@ -34,8 +36,9 @@ export async function writeGeneration(
     )
   }
   const facts: Record<string, FileFacts> = {}
+  const contents = contentsOf(generation)
   await Promise.all(
-    Object.entries(contentsOf(generation)).map(async ([name, parts]) => {
+    Object.entries(contents).map(async ([name, parts]) => {
       facts[name] = await store.put(placeOf(id, name), parts)
     }),
   )
@@ -51,13 +54,13 @@ export async function writeGeneration(
     training: generation.training,
     gate: generation.gate,
     lineage: lineageOf(generation.optimiser),
-    model: generation.model,
+    model: writtenModel(generation.model),
     counts: {
       users: userIds.length,
       items: itemIds.length,
       recent: generation.recent.items.length,
     },
-    files: Object.fromEntries(Object.values(files).map((name) => [name, facts[name]])),
+    files: Object.fromEntries(Object.keys(contents).map((name) => [name, facts[name]])),
   })
   const written = { ...manifest, model: writtenModel(manifest.model) }
   const text = Buffer.from(`${JSON.stringify(written, null, 2)}\n`)
@@ -68,6 +71,10 @@ export async function writeGeneration(
 function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Uint8Array[]>> {
   const { model, dense, userDefaultRow, itemDefaultRow, itemIds } = generation
   const { userRows, userSeenMs } = generation
+  const gradients = sides.flatMap((side) => {
+    const gradient = dense[side].graphs?.gradient ?? null
+    return gradient === null ? [] : [[gradientFiles[side], [gradient]] as const]
+  })
   const vectors: Tensor = { shape: [itemIds.length, model.outputDim], data: generation.itemVectors }
   return {
     [files.dense]: encodeSafetensors(denseFile(model, dense, userDefaultRow, itemDefaultRow)),
@@ -80,5 +87,6 @@ function contentsOf(generation: TrainableGeneration): Readonly<Record<string, Ui
     [files.recent]: encodeSafetensors(recentFile(generation.recent)),
     [files.itemVectors]: encodeSafetensors(new Map([['vectors', vectors]])),
     [files.optimiser]: encodeSafetensors(optimiserFile(model, generation)),
+    ...Object.fromEntries(gradients),
   }
 }

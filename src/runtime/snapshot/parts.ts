@@ -1,5 +1,6 @@
 import { FreshetError, messageOf } from '../../errors.ts'
-import type { DenseParameters, ModelSpec } from '../../model/spec.ts'
+import type { DenseParameters, ModelSpec, Side, TowerGraphs } from '../../model/spec.ts'
+import { sides } from '../../model/spec.ts'
 import { decodeIds, encodeIds } from '../../records/id-file.ts'
 import { encodeSafetensors, parseSafetensors } from '../../records/safetensors.ts'
 import type { Tensor } from '../../records/safetensors.ts'
@@ -39,6 +40,11 @@ export function encodeParts(
   const { model, dense, userDefaultRow, itemIds, itemVectors } = content
   const tensors = new Map<string, Tensor>(denseTensors(model, dense))
   tensors.set(defaultRow, { shape: [model.dim], data: userDefaultRow })
+  for (const side of sides) {
+    const { graphs } = dense[side]
+    if (graphs === undefined) continue
+    tensors.set(graphName(side), { shape: [graphs.forward.length], data: graphs.forward })
+  }
   const parts = new Map<string, readonly Uint8Array[]>()
   parts.set(names.model, encodeSafetensors(tensors, { model: JSON.stringify(writtenModel(model)) }))
   for (let from = 0; from < itemIds.length; from += idsAPart) {
@@ -96,9 +102,35 @@ function decodeModel(part: Buffer): Pick<SnapshotContent, 'model' | 'dense' | 'u
   }
   return {
     model,
-    dense: denseParameters(model, (name) => take(name, shapes.get(name)!)),
+    dense: denseParameters(
+      model,
+      (name) => take(name, shapes.get(name)!),
+      graphsOf(model, tensors),
+    ),
     userDefaultRow: take(defaultRow, [model.dim]),
   }
+}
+
+/** Forward only: pods learn nothing. */
+function graphsOf(
+  model: ModelSpec,
+  tensors: ReadonlyMap<string, Tensor>,
+): Partial<Record<Side, TowerGraphs>> {
+  const opaque = sides.filter((side) => model[side].opaque !== undefined)
+  return Object.fromEntries(
+    opaque.map((side) => {
+      const forward = tensors.get(graphName(side))?.data
+      if (!(forward instanceof Uint8Array)) {
+        throw invalid(names.model, `${graphName(side)} is missing`)
+      }
+      return [side, { forward, gradient: null }]
+    }),
+  )
+}
+
+/** The ONNX file of an opaque tower, as bytes. */
+function graphName(side: Side): string {
+  return `${side}.tower`
 }
 
 /** Finite and of length 1. Yields between slices. */

@@ -32,7 +32,7 @@ function stored(id: string, parent: string | null): StoredGeneration {
           },
     counts: { users: 3, items: 4, recent: 5 },
   }
-  return { id, bytes: 1_000, manifest, problem: null }
+  return { id, bytes: 1_000, manifest, frozen: [], problem: null }
 }
 
 /** Up to a candidate that is indexed, verified by one pod of two, and behind in one partition. */

@@ -20,8 +20,14 @@ const expected = JSON.parse(fs.readFileSync(path.join(folder, 'expected.json'), 
 const plain = { dim: 4, features: 0, outputDim: 4 }
 const count = 6
 
+function layeredTower(...from: Parameters<typeof importTower>) {
+  const tower = importTower(...from)
+  if (tower.kind !== 'layered') throw new Error(tower.why)
+  return tower
+}
+
 function derived(name: string, width: number) {
-  const { form, tensors } = importTower(fixture(name), { ...plain, features: width })
+  const { form, tensors } = layeredTower(fixture(name), { ...plain, features: width })
   const features = width === 0 ? [] : [{ kind: 'dense', name: 'f', dim: width } as const]
   const tower = { ...form, features }
   const model: ModelSpec = { dim: 4, outputDim: 4, temperature: 0.2, user: tower, item: tower }
@@ -72,7 +78,7 @@ test('one layer alone is all shortcut, and a tower of ours comes back as it was'
     ['user', 2],
     ['item', 0],
   ] as const) {
-    const { form: back, tensors } = importTower(towerGraph(own, dense, side), {
+    const { form: back, tensors } = layeredTower(towerGraph(own, dense, side), {
       ...{ dim: 5, outputDim: 5, features: width },
     })
     expect(back).toEqual({ hidden: own[side].hidden })
@@ -88,9 +94,16 @@ test('the engine learns on with what was derived', async () => {
 })
 
 test.each([
-  ['sigmoid', plain, 'operator Sigmoid (node'],
-  ['bare', plain, 'its output vectors is not normalised'],
-  ['shifted', plain, 'operator Div'],
+  ['sigmoid', 'operator Sigmoid (node'],
+  ['bare', 'its output vectors is not normalised'],
+  ['shifted', 'operator Div'],
+] as const)('%s is no tower of ours, because %s', (name, why) => {
+  expect(importTower(fixture(name), plain)).toEqual({
+    ...{ kind: 'opaque', why: expect.stringContaining(why) },
+  })
+})
+
+test.each([
   ['branches', plain, 'it takes features, the manifest declares none'],
   ['branches', { ...plain, features: 2 }, 'its features are 3 wide, the manifest says 2'],
   ['linear', { ...plain, dim: 5 }, 'its rows are 4 wide, the manifest says 5'],
@@ -109,4 +122,13 @@ test('what is no tower is refused', () => {
   const named = graph.input('ids', ['n', 4])
   graph.output('vectors', graph.node('LpNormalization', [named], [integer('axis', 1)]), ['n', 4])
   expect(() => importTower(graph.encode('t'), plain)).toThrow('its input ids is not known')
+  const fixed = new GraphBuilder()
+  fixed.output('vectors', fixed.input('rows', [2, 4]), [2, 4])
+  expect(() => importTower(fixed.encode('t'), plain)).toThrow('for batches of 2 only')
+  const nameless = new GraphBuilder()
+  nameless.output('embeddings', nameless.input('rows', ['n', 4]), ['n', 4])
+  expect(() => importTower(nameless.encode('t'), plain)).toThrow('no output named vectors')
+  expect(() => importTower(fixture('sigmoid'), { ...plain, features: 3 })).toThrow(
+    'it has no input named features',
+  )
 })

@@ -1,10 +1,8 @@
 import fs from 'node:fs/promises'
-import os from 'node:os'
 import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { encodeIds } from '../../../src/records/id-file.ts'
-import { encodeSafetensors, parseSafetensors } from '../../../src/records/safetensors.ts'
-import type { Tensor } from '../../../src/records/safetensors.ts'
+import { parseSafetensors } from '../../../src/records/safetensors.ts'
 import { openEngine } from '../../../src/runtime/engines/index.ts'
 import { openDirectoryStore } from '../../../src/runtime/generation/artifact-store.ts'
 import { exportGeneration } from '../../../src/runtime/generation/export.ts'
@@ -15,44 +13,12 @@ import {
   writeGeneration,
 } from '../../../src/runtime/generation/generation.ts'
 import { importGeneration } from '../../../src/runtime/generation/import.ts'
-import type { ImportOptions } from '../../../src/runtime/generation/import.ts'
 import { withItems } from '../../support/generations.ts'
+import { fixtures, importFolder, importOptions } from '../../support/imports.ts'
 import { randomFrom, unitVector } from '../../support/vectors.ts'
 
-const fixture = path.resolve(import.meta.dirname, '../../fixtures/pytorch/generation')
-const options: ImportOptions = {
-  ...{ id: null, day: null, rowNormMax: 10, nowMs: 1_000 },
-  features: { user: [], item: ['genres', 'year'] },
-}
-
-interface ManifestJson {
-  readonly model: { readonly item: { readonly features: { name: string }[] } }
-}
-
-/** A folder that can be changed, as PyTorch wrote it at first. */
-async function folder() {
-  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'freshet-test-'))
-  onTestFinished(() => fs.rm(dir, { recursive: true }))
-  await fs.cp(fixture, path.join(dir, 'from'), { recursive: true })
-  const store = openDirectoryStore(dir)
-  const file = (name: string) => path.join(dir, 'from', name)
-  const manifest = async (change: (json: ManifestJson) => void) => {
-    const json = JSON.parse(await fs.readFile(file('manifest.json'), 'utf8')) as ManifestJson
-    change(json)
-    await fs.writeFile(file('manifest.json'), JSON.stringify(json))
-  }
-  const tensors = async (name: string, change: (tensors: Map<string, Tensor>) => void) => {
-    const found = new Map(parseSafetensors(await fs.readFile(file(name))).tensors)
-    change(found)
-    await fs.writeFile(file(name), Buffer.concat(encodeSafetensors(found)))
-  }
-  const take = (changed: Partial<ImportOptions> = {}) =>
-    importGeneration(store, 'from', { ...options, ...changed })
-  return { dir, store, file, manifest, tensors, take }
-}
-
 test('what PyTorch wrote becomes a generation that serves, learns and trains', async () => {
-  const { store, take } = await folder()
+  const { store, take } = await importFolder(onTestFinished)
   const { generation, notes } = await take()
   expect(notes).toEqual([])
   expect(generation).toMatchObject({ kind: 'imported', day: '2026-01-02', parent: null })
@@ -61,14 +27,16 @@ test('what PyTorch wrote becomes a generation that serves, learns and trains', a
   await writeGeneration(store, generation)
   await verifyGeneration(store, generation.id)
   expect(await loadGeneration(store, generation.id, { for: 'training' })).toEqual(generation)
-  const theirs = parseSafetensors(await fs.readFile(path.join(fixture, 'item-vectors.safetensors')))
+  const theirs = parseSafetensors(
+    await fs.readFile(path.join(fixtures.generation, 'item-vectors.safetensors')),
+  )
   const vectors = theirs.tensors.get('vectors')!.data
   generation.itemVectors.forEach((value, i) => expect(value).toBeCloseTo(vectors[i]!, 5))
   expect((await take()).generation.id).toBe(generation.id)
 })
 
 test('vectors are made where there are none, and taken where nothing can make them', async () => {
-  const { file, take } = await folder()
+  const { file, take } = await importFolder(onTestFinished)
   const { generation } = await take()
   await fs.rename(file('item-vectors.safetensors'), file('away'))
   expect((await take()).generation.itemVectors).toEqual(generation.itemVectors)
@@ -81,7 +49,7 @@ test('vectors are made where there are none, and taken where nothing can make th
 })
 
 test('rows that are longer than the learner lets them be are told', async () => {
-  const { take } = await folder()
+  const { take } = await importFolder(onTestFinished)
   const { notes } = await take({ rowNormMax: 0.5 })
   expect(notes.map((note) => note.slice(0, 9))).toEqual(['user rows', 'item rows'])
   expect(notes[0]).toContain('learner.rowNormMax 0.5')
@@ -89,7 +57,7 @@ test('rows that are longer than the learner lets them be are told', async () => 
 
 const floats = (length: number, value = 0.5) => new Float32Array(length).fill(value)
 
-test.each<[string, (rig: Awaited<ReturnType<typeof folder>>) => Promise<void>, string]>([
+test.each<[string, (rig: Awaited<ReturnType<typeof importFolder>>) => Promise<void>, string]>([
   ['no manifest', ({ file }) => fs.rm(file('manifest.json')), 'manifest.json: '],
   [
     'another format',
@@ -176,7 +144,7 @@ test.each<[string, (rig: Awaited<ReturnType<typeof folder>>) => Promise<void>, s
   ],
   [
     'a tower of other widths',
-    ({ file }) => fs.cp(path.join(fixture, '../sigmoid.onnx'), file('user-tower.onnx')),
+    ({ file }) => fs.cp(path.join(fixtures.folder, 'sigmoid.onnx'), file('user-tower.onnx')),
     'user-tower.onnx: its rows are 4 wide, the manifest says 8',
   ],
   [
@@ -185,13 +153,13 @@ test.each<[string, (rig: Awaited<ReturnType<typeof folder>>) => Promise<void>, s
     'the manifest does not list it',
   ],
 ])('refused: %s', async (_, damage, why) => {
-  const rig = await folder()
+  const rig = await importFolder(onTestFinished)
   await damage(rig)
   await expect(rig.take()).rejects.toThrow(why)
 })
 
 test('an exported generation is one that can be imported, with the same vectors', async () => {
-  const { dir, store } = await folder()
+  const { dir, store } = await importFolder(onTestFinished)
   const model = {
     ...{ dim: 4, outputDim: 4, temperature: 0.2 },
     user: { hidden: [3], features: [] },
@@ -209,7 +177,7 @@ test('an exported generation is one that can be imported, with the same vectors'
   await exportGeneration(store, 'g1', to)
   expect(await fs.readFile(path.join(dir, 'out/README.md'), 'utf8')).toContain('# Generation g1')
   await expect(exportGeneration(store, 'g1', to)).rejects.toThrow('the folder is not empty')
-  const { generation } = await importGeneration(store, 'out', { ...options, id: 'g2' })
+  const { generation } = await importGeneration(store, 'out', { ...importOptions, id: 'g2' })
   expect(generation.itemVectors).toEqual(itemVectors)
   expect(generation.dense).toEqual(start.dense)
   expect(generation.model).toEqual(model)

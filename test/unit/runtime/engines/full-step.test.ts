@@ -1,14 +1,12 @@
 import { expect, test } from 'vitest'
-import type { FullStepInput, FullStepOutput } from '../../../../src/model/engine.ts'
+import type { FullStepOutput } from '../../../../src/model/engine.ts'
 import { initialise } from '../../../../src/model/initialise.ts'
-import { listwise, type Loss } from '../../../../src/model/loss.ts'
 import { oracleEngine } from '../../../../src/model/oracle.ts'
 import type { ModelSpec, Side } from '../../../../src/model/spec.ts'
-import { featureWidth, trainedTensors } from '../../../../src/model/spec.ts'
+import { trainedTensors } from '../../../../src/model/spec.ts'
 import { openEngine, type EngineName } from '../../../../src/runtime/engines/index.ts'
-import { losses } from '../../../support/engine-conformance.ts'
+import { losses, randomFullStep } from '../../../support/engine-conformance.ts'
 import { hasTensorflow } from '../../../support/tensorflow.ts'
-import { randomFrom } from '../../../support/vectors.ts'
 
 const model: ModelSpec = {
   ...{ dim: 5, outputDim: 5, temperature: 0.3 },
@@ -40,7 +38,7 @@ test.each(
         if (name.includes('bias')) values.fill(0.1)
       }
     }
-    const input = inputOf(model, 4, 6, loss)
+    const input = randomFullStep(model, 4, 6, loss)
     const engine = await oracleEngine.openFull(model, dense)
     const lossAt = async () =>
       (await engine.step(input)).losses.reduce((sum, each) => sum + each, 0)
@@ -95,7 +93,7 @@ test.each(
         [7, 40],
         [4, 6],
       ] as const) {
-        const input = inputOf(spec, batch, items, loss)
+        const input = randomFullStep(spec, batch, items, loss)
         const one = await tested.step(input)
         expectClose(one, await oracle.step(input), 1e-5)
         expectClose(one, await tested.step(input), 0)
@@ -109,7 +107,7 @@ test.each(
 test.each(engines)('a step of %s sees parameters that were changed in place', async (engine) => {
   const dense = initialise(model, 5).dense
   const tested = await openEngine(engine).openFull(model, dense)
-  const input = inputOf(model, 4, 6)
+  const input = randomFullStep(model, 4, 6)
   const before = await tested.step(input)
   dense.user.tensors['output_bias']![0]! += 1
   const after = await tested.step(input)
@@ -136,27 +134,5 @@ function expectClose(a: FullStepOutput, b: FullStepOutput, tolerance: number): v
     values.forEach((value, i) =>
       expect(Math.abs(value - wanted[i]!), `${name} ${i}`).toBeLessThanOrEqual(tolerance * largest),
     )
-  }
-}
-
-function inputOf(
-  spec: ModelSpec,
-  batch: number,
-  items: number,
-  loss: Loss = listwise,
-): FullStepInput {
-  const random = randomFrom(batch * 100 + items)
-  const floats = (count: number) => Float32Array.from({ length: count }, () => 2 * random() - 1)
-  return {
-    ...{ loss, batch, items, weights: floats(batch).map((value) => 1 + value / 2) },
-    userRows: floats(batch * spec.dim),
-    userFeatures: floats(batch * featureWidth(spec.user)),
-    itemRows: floats(items * spec.dim),
-    itemFeatures: floats(items * featureWidth(spec.item)),
-    targets: Int32Array.from({ length: batch }, (_, b) => (b * 3) % items),
-    positiveBias: floats(batch),
-    itemBias: floats(items),
-    itemWeights: floats(items).map((value) => 1 + value),
-    rowWeights: floats(batch).map((value) => 1 + value),
   }
 }
