@@ -28,6 +28,7 @@ export class LearnerMeter {
   readonly #metrics: Metrics
   readonly #clock: Clock
   readonly #isLive: () => boolean
+  readonly #learnsUsers: boolean
   #examples: number[] = []
   #items = new Map<string, number>()
   #newest: number | null = null
@@ -40,6 +41,7 @@ export class LearnerMeter {
     this.#metrics = metrics
     this.#clock = clock
     this.#isLive = isLive
+    this.#learnsUsers = !learner.frozen.includes('user')
     this.#counted = { ...learner.counters }
     this.#countedExamples = learner.evaluatedExamples
     this.#history.push(momentOf(learner))
@@ -71,9 +73,9 @@ export class LearnerMeter {
     return taken
   }
 
-  /** Redis has every row of these examples. */
+  /** Redis has every row of these examples; one that is frozen shows nothing of them. */
   visible({ examples }: Arrivals): void {
-    if (!this.#isLive()) return
+    if (!this.#isLive() || !this.#learnsUsers) return
     const nowMs = this.#clock.nowMs()
     for (const timestampMs of examples) {
       const delay = seconds(nowMs - timestampMs)
@@ -84,7 +86,7 @@ export class LearnerMeter {
 
   /** How far each partition of examples has been learnt; 0 for nothing yet. */
   learned(through: readonly { readonly partition: number; readonly eventTimeMs: number }[]): void {
-    if (!this.#isLive()) return
+    if (!this.#isLive() || !this.#learnsUsers) return
     for (const { partition, eventTimeMs } of through) {
       if (eventTimeMs === 0) continue
       this.#metrics.learnedThrough.set({ partition: String(partition) }, eventTimeMs / 1_000)

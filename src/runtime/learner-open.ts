@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { TensorModel } from '../model/engine.ts'
+import { frozenSides } from '../model/spec.ts'
 import type { ControlDocument } from '../records/types.ts'
 import type { ItemOverride } from '../streams/learner-items.ts'
 import { startOf } from '../streams/learner-lineages.ts'
@@ -7,7 +8,9 @@ import type { LearnerOptions } from '../streams/learner-types.ts'
 import type { Learner } from '../streams/learner.ts'
 import type { CheckpointStore } from './checkpoint.ts'
 import { CutLogWriter } from './cut-log.ts'
+import { frozenNote } from './generation/files.ts'
 import { loadGeneration } from './generation/generation.ts'
+import type { Generation } from './generation/generation.ts'
 import { reconcile } from './learner-overrides.ts'
 import type { OverrideLedger } from './learner-ledger.ts'
 import type { LearnerOwner } from './learner-owner.ts'
@@ -66,7 +69,9 @@ export async function openLearner(
   }
   try {
     const generation = await loadGeneration(deps.artifacts, id)
-    const rows = openRows(deps, id)
+    const note = frozenNote(frozenSides(generation.model))
+    if (note !== null) log.warn({ generation: id }, note)
+    const rows = openRows(deps, generation)
     await rows.claim()
     const tensors = await deps.engine.open(generation.model, generation.dense)
     closers.push(() => tensors.close())
@@ -130,12 +135,14 @@ async function beginAt(
   }
 }
 
-function openRows(deps: LearnerDeps & SharedParts, generation: string) {
+function openRows(deps: LearnerDeps & SharedParts, { id, day, model }: Generation) {
   const { store, config, metrics, log, owner } = deps
+  const generation = id
   return new LearnerRows({
     ...{ store, generation, metrics, log },
     partitions: config.kafka.partitions,
     runId: randomUUID(),
+    ...(frozenSides(model).includes('user') ? { freshThroughMs: baseTimeOf({ day }) } : {}),
     // The broker refuses the transaction of a producer that was fenced; what it says is only a report.
     assertOwner: () => {
       const body = { why: 'Redis does not hold the rows of this run' }

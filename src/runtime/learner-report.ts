@@ -23,8 +23,10 @@ export function learnedBody(
   const { learner, learnedThrough, lag, overrideSequence } = live
   // Until the one before has handed over, the figures are still with it.
   const scored = sessions.find((session) => session.learner.isEvaluating)?.learner ?? learner
+  const { frozen } = learner
   return {
     ...{ learnedThrough, lag, overrideSequence },
+    ...(frozen.length === 0 ? {} : { frozen: `${frozen.join(' and ')} rows` }),
     lineages: sessions.map(({ progress }) => progress),
     users: learner.users.table.size,
     items: learner.items.table.size,

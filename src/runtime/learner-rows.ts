@@ -22,6 +22,8 @@ export interface RowsOptions {
   readonly partitions: number
   /** Of this run of the learner: the store takes rows from nobody else. */
   readonly runId: string
+  /** Of a generation whose user rows are frozen, the event time that it has come to: nothing is stored as newer. */
+  readonly freshThroughMs?: number
   /** Throws where another learner has taken over. Asked before anything is loaded over what is there. */
   readonly assertOwner: () => Promise<void>
   readonly metrics: Metrics
@@ -108,7 +110,8 @@ export class LearnerRows {
     const { store, generation, runId } = this.#options
     const { partition, learnedThrough } = write
     const acknowledgedOffset = this.#acknowledged[partition]!
-    const result = await store.write({ ...write, generation, runId, acknowledgedOffset })
+    const stored = { ...write, ...this.#stored(write) }
+    const result = await store.write({ ...stored, generation, runId, acknowledgedOffset })
     if (result === 'written') {
       this.#acknowledged[partition] = learnedThrough.offset
       this.#learnedThrough[partition] = { partition, ...learnedThrough }
@@ -157,7 +160,8 @@ export class LearnerRows {
       const { rows } = load
       load.count += rows.length
       load.rows = []
-      const result = await store.load({ generation, partition, runId, rows, learnedThrough })
+      const stored = this.#stored({ rows, learnedThrough })
+      const result = await store.load({ ...stored, generation, partition, runId })
       if (result === 'written') return
       throw new FreshetError('REDIS_UNAVAILABLE', 'Redis was emptied during a load')
     }
@@ -176,6 +180,13 @@ export class LearnerRows {
     const rows = [...loads.values()].reduce((sum, { count }) => sum + count, 0)
     if (isWhole) log.info({ generation, partitions: parts.length, rows }, 'loaded rows into Redis')
     return isWhole
+  }
+
+  #stored({ rows, learnedThrough }: Pick<OnlineWrite, 'rows' | 'learnedThrough'>) {
+    const { freshThroughMs = Infinity } = this.#options
+    const timed = <T extends { readonly eventTimeMs: number }>(one: T): T =>
+      one.eventTimeMs <= freshThroughMs ? one : { ...one, eventTimeMs: freshThroughMs }
+    return { rows: rows.map(timed), learnedThrough: timed(learnedThrough) }
   }
 
   /** @returns false: Redis was emptied once more, and the next attempt starts over */

@@ -7,7 +7,7 @@ import { hourMs } from '../model/item-activity.ts'
 import { PreparedFeatures } from '../model/prepared-features.ts'
 import { observeNumbers, standardiseNumbers } from '../model/running-statistics.ts'
 import type { DenseParameters, ModelSpec } from '../model/spec.ts'
-import { featureWidth } from '../model/spec.ts'
+import { featureWidth, isOpaque } from '../model/spec.ts'
 import { grown } from '../model/typed-arrays.ts'
 import type { Example } from '../records/types.ts'
 import type { FullOptions } from './full-update.ts'
@@ -123,7 +123,9 @@ export class FullUpdateBatch implements FullStepInput {
       prepared.write(dense.user, prepared.add(features), this.userFeatures, b * prepared.width)
     })
     const { user } = this.#model
-    observeNumbers(user, dense.user, this.userFeatures, this.batch, prepared.width)
+    if (!isOpaque(this.#model)) {
+      observeNumbers(user, dense.user, this.userFeatures, this.batch, prepared.width)
+    }
     standardiseNumbers(user, dense.user, this.userFeatures, 0, this.batch, prepared.width)
   }
 
@@ -168,7 +170,9 @@ export class FullUpdateBatch implements FullStepInput {
       table.copyRow(row, this.itemRows, n * dim)
       items.writeFeatures(dense.item, slot, this.itemHours[n]!, this.itemFeatures, n * width)
     }
-    observeNumbers(item, dense.item, this.itemFeatures, this.items, width)
+    if (!isOpaque(this.#model)) {
+      observeNumbers(item, dense.item, this.itemFeatures, this.items, width)
+    }
     standardiseNumbers(item, dense.item, this.itemFeatures, 0, this.items, width)
     const expected = (slot: number): number => this.#expected(frequency, slot, perItem)
     const { logQ } = this.#options

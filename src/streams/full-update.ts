@@ -1,3 +1,4 @@
+import { FreshetError } from '../errors.ts'
 import { adam } from '../model/adam.ts'
 import type { EmbeddingTable } from '../model/embedding-table.ts'
 import type { FullStepOutput, FullTensorModel, TensorEngine } from '../model/engine.ts'
@@ -8,7 +9,7 @@ import { EmbeddingGradients } from '../model/prepared-features.ts'
 import type { Loss } from '../model/loss.ts'
 import { RowGradients } from '../model/sgd.ts'
 import type { DenseParameters, ModelSpec, Side, TrainedParameters } from '../model/spec.ts'
-import { trainedTensors } from '../model/spec.ts'
+import { frozenSides, isOpaque, sides, trainedTensors } from '../model/spec.ts'
 import { allFinite } from '../model/typed-arrays.ts'
 import type { Example } from '../records/types.ts'
 import { FullUpdateBatch } from './full-update-batch.ts'
@@ -91,12 +92,12 @@ export interface FullUpdateSetup {
   readonly options: FullOptions
 }
 
-const sides: readonly Side[] = ['user', 'item']
 const dayMs = 24 * hourMs
 
 /**
  * The full update without its surroundings: one pass over the examples of a day in the order given, which trains towers, feature embeddings, ID rows and
- * row 0, from the parameters of the full generation before. What it starts from is never changed.
+ * row 0, from the parameters of the full generation before. With an opaque tower it trains ID rows and row 0, of the sides that are not frozen, and keeps
+ * the rest. What it starts from is never changed.
  */
 export class FullUpdate {
   readonly #setup: FullUpdateSetup
@@ -117,8 +118,10 @@ export class FullUpdate {
   readonly #counters: Counters
   #waiting: Example[] = []
 
+  /** @throws FreshetError GENERATION_INVALID where nothing could be trained */
   static async open(setup: FullUpdateSetup, resume?: FullUpdateSnapshot): Promise<FullUpdate> {
     const { engine, parent } = setup
+    expectTrainable(parent.model)
     const dense = copyDense(resume?.dense ?? parent.dense)
     const tensors = await engine.openFull(parent.model, dense)
     return new FullUpdate(setup, dense, tensors, resume)
@@ -260,7 +263,7 @@ export class FullUpdate {
       this.#counters.lossCount++
     }
     this.#updateRows(output)
-    this.#updateDense(output)
+    if (!isOpaque(this.#model)) this.#updateDense(output)
   }
 
   #isCompared(number: number): boolean {
@@ -283,10 +286,11 @@ export class FullUpdate {
       ...({ optimizer: 'adagrad', learningRate: rowLearningRate } as const),
       ...{ gradientNormMax, rowNormMax },
     }
-    for (let b = 0; b < batch.batch; b++) {
+    const frozen = frozenSides(this.#model)
+    for (let b = 0; b < batch.batch && !frozen.includes('user'); b++) {
       this.#userGradients.add(batch.userSlots[b]!, output.userRowGradients, b * dim)
     }
-    for (let n = 0; n < batch.items; n++) {
+    for (let n = 0; n < batch.items && !frozen.includes('item'); n++) {
       this.#itemGradients.add(batch.itemRowSlots[n]!, output.itemRowGradients, n * dim)
     }
     this.#userGradients.apply(this.#users, options)
@@ -329,6 +333,15 @@ export class FullUpdate {
       item.add(prepared, number, output.itemFeatureGradients, n * prepared.width)
     }
   }
+}
+
+/** @throws FreshetError GENERATION_INVALID where there is no gradient at all */
+export function expectTrainable(model: ModelSpec): void {
+  if (frozenSides(model).length < sides.length) return
+  throw new FreshetError(
+    'GENERATION_INVALID',
+    'its towers are ONNX graphs without gradient graphs, so no full update can go on from it: what is live stays live. Import it with gradient graphs (docs/import.md), or another generation',
+  )
 }
 
 /** Of a table that has never let go of a row. */

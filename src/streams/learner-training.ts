@@ -1,6 +1,6 @@
 import { encodeFeatures } from '../model/features.ts'
 import { RowGradients } from '../model/sgd.ts'
-import { featureWidth } from '../model/spec.ts'
+import { featureWidth, frozenSides } from '../model/spec.ts'
 import type { Example } from '../records/types.ts'
 import { LearnerBatch } from './learner-batch.ts'
 import type { LearnerItems } from './learner-items.ts'
@@ -19,6 +19,8 @@ export class LearnerTraining {
   readonly #counters: LearnerCounters
   readonly #userGradients: RowGradients
   readonly #itemGradients: RowGradients
+  readonly #trainsUsers: boolean
+  readonly #trainsItems: boolean
 
   /** @param counters are counted up in place */
   constructor(
@@ -35,6 +37,9 @@ export class LearnerTraining {
     this.#counters = counters
     this.#userGradients = new RowGradients(model.dim)
     this.#itemGradients = new RowGradients(model.dim)
+    const frozen = frozenSides(model)
+    this.#trainsUsers = !frozen.includes('user')
+    this.#trainsItems = !frozen.includes('item') && options.onlineRows === 'user+item'
   }
 
   /** Gathers the example's user into place `b`; false: it is not trained. */
@@ -67,6 +72,10 @@ export class LearnerTraining {
     const { options, engine, model } = this.#setup
     const batch = this.batch
     batch.gatherPositives(examples, this.#items)
+    if (!this.#trainsUsers && !this.#trainsItems) {
+      this.#counters.frozen += examples.length
+      return
+    }
     if (this.#items.sampler.size === 0) {
       this.#counters.withoutNegatives += examples.length
       return
@@ -81,7 +90,9 @@ export class LearnerTraining {
       } else this.#counters.quarantinedExamples++
       const user = batch.userSlots[b]!
       const positive = batch.positiveSlots[b]!
-      if (user !== 0) this.#userGradients.add(user, output.userGradients, b * model.dim)
+      if (user !== 0 && this.#trainsUsers) {
+        this.#userGradients.add(user, output.userGradients, b * model.dim)
+      }
       if (this.#trainsItem(positive)) {
         this.#itemGradients.add(positive, output.positiveGradients, b * model.dim)
       }
@@ -98,6 +109,6 @@ export class LearnerTraining {
   }
 
   #trainsItem(slot: number): boolean {
-    return this.#setup.options.onlineRows === 'user+item' && this.#items.trains(slot)
+    return this.#trainsItems && this.#items.trains(slot)
   }
 }

@@ -82,7 +82,7 @@ export interface LearnerSync {
 }
 
 export interface LearnerCounters {
-  /** Examples seen; those that were not trained are in one of the next three. */
+  /** Examples seen; those that were not trained are in one of the next four. */
   examples: number
   /** Beyond examplesPerUserPerMinuteMax. */
   overRate: number
@@ -90,6 +90,8 @@ export interface LearnerCounters {
   quarantinedExamples: number
   /** While no item was known that could be a negative. */
   withoutNegatives: number
+  /** No rows that learn online have a gradient. */
+  frozen: number
   trained: number
   /** Sum of the trained examples' losses before their update. */
   lossSum: number
@@ -125,6 +127,7 @@ export function newCounters(): LearnerCounters {
     overRate: 0,
     quarantinedExamples: 0,
     withoutNegatives: 0,
+    frozen: 0,
     trained: 0,
     lossSum: 0,
     quarantinedRows: 0,

@@ -1,4 +1,6 @@
 import { FreshetError, invariant } from '../errors.ts'
+import type { Side } from '../model/spec.ts'
+import { frozenSides } from '../model/spec.ts'
 import type { Example } from '../records/types.ts'
 import type { EvaluationSnapshot, ProgressiveFigures } from './learner-evaluation.ts'
 import { LearnerEvaluation, noFigures } from './learner-evaluation.ts'
@@ -97,7 +99,7 @@ export class Learner {
     this.#evaluation = null
     if (snapshot === undefined) this.beginEvaluation(null)
     else if (snapshot.evaluation !== null) this.beginEvaluation(snapshot.evaluation)
-    this.counters = snapshot === undefined ? newCounters() : { ...snapshot.counters }
+    this.counters = { ...newCounters(), ...snapshot?.counters }
     this.#training = new LearnerTraining(setup, users, items, this.counters)
     for (const position of snapshot?.positions ?? []) this.#positions.set(keyOf(position), position)
     this.#baseTimeMs = baseTimeMs
@@ -109,6 +111,11 @@ export class Learner {
 
   get isEvaluating(): boolean {
     return this.#evaluation !== null
+  }
+
+  /** Sides whose rows no example changes. */
+  get frozen(): readonly Side[] {
+    return frozenSides(this.#setup.model)
   }
 
   /** Progressive figures since evaluation began, under whichever generation that was. */

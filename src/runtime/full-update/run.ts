@@ -4,7 +4,7 @@ import path from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Example } from '../../records/types.ts'
-import { FullUpdate } from '../../streams/full-update.ts'
+import { expectTrainable, FullUpdate } from '../../streams/full-update.ts'
 import type { FullResult } from '../../streams/full-update.ts'
 import { openArchive } from '../archive/archive.ts'
 import type { Archive, DaySeal } from '../archive/archive.ts'
@@ -107,6 +107,13 @@ async function parentOf(store: ArtifactStore, { day, parent }: FullUpdateJob) {
       'GENERATION_INVALID',
       `Generation ${parent} has learnt ${manifest.day} already: it cannot be the parent of ${day}`,
     )
+  }
+  try {
+    expectTrainable(manifest.model)
+  } catch (cause) {
+    throw new FreshetError('GENERATION_INVALID', `Generation ${parent}: ${messageOf(cause)}`, {
+      cause,
+    })
   }
   return manifest
 }

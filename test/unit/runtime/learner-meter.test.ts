@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createMetrics } from '../../../src/metrics/metrics.ts'
 import { countRank, newFigures } from '../../../src/model/evaluation.ts'
+import type { Side } from '../../../src/model/spec.ts'
 import { LearnerMeter } from '../../../src/runtime/learner-meter.ts'
 import { noFigures } from '../../../src/streams/learner-evaluation.ts'
 import { newCounters } from '../../../src/streams/learner-types.ts'
@@ -11,7 +12,7 @@ test('progressive recall is told by new and known user, fresh and older item, an
   const table = { size: 0 }
   const stub = {
     ...{ figures, counters: newCounters(), isEvaluating: true, evaluatedExamples: 0 },
-    ...{ users: { table }, items: { table } },
+    ...{ users: { table }, items: { table }, frozen: [] },
   }
   const learner = stub as unknown as Learner
   const metrics = createMetrics()
@@ -42,7 +43,8 @@ test('progressive recall is told by new and known user, fresh and older item, an
 
 test('how far each partition is learnt is told in seconds, of the live lineage alone', async () => {
   const table = { size: 0 }
-  const stub = { figures: noFigures(), counters: newCounters(), evaluatedExamples: 0 }
+  const frozen: Side[] = []
+  const stub = { figures: noFigures(), counters: newCounters(), evaluatedExamples: 0, frozen }
   const learner = { ...stub, users: { table }, items: { table } } as unknown as Learner
   const metrics = createMetrics()
   let isLive = false
@@ -58,4 +60,25 @@ test('how far each partition is learnt is told in seconds, of the live lineage a
   expect((await metrics.learnedThrough.get()).values).toEqual([
     { labels: { partition: '0' }, value: 1.5 },
   ])
+})
+
+test('rows that are frozen are not told to be fresh', async () => {
+  const metricsOf = async (frozen: readonly Side[]) => {
+    const stub = { figures: noFigures(), counters: newCounters(), evaluatedExamples: 0, frozen }
+    const metrics = createMetrics()
+    const meter = new LearnerMeter(
+      metrics,
+      { nowMs: () => 0 },
+      stub as unknown as Learner,
+      () => true,
+    )
+    meter.learned([{ partition: 0, eventTimeMs: 1_500 }])
+    meter.visible({ examples: [1, 2], items: new Map(), newest: 2 })
+    const text = await metrics.registry.metrics()
+    const visible = /^freshet_visible_delay_seconds_count\{side="user"\} (\d+)$/m.exec(text)?.[1]
+    return [(await metrics.learnedThrough.get()).values.length, Number(visible ?? 0)]
+  }
+  expect(await metricsOf([])).toEqual([1, 2])
+  expect(await metricsOf(['item'])).toEqual([1, 2])
+  expect(await metricsOf(['user'])).toEqual([0, 0])
 })

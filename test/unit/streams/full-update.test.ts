@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { computedNames } from '../../../src/model/computed-features.ts'
 import { configSchema } from '../../../src/config/schema.ts'
 import { encodeFeatures } from '../../../src/model/features.ts'
@@ -11,6 +11,7 @@ import { towerTensors } from '../../../src/model/spec.ts'
 import type { Example, Features } from '../../../src/records/types.ts'
 import { noFeatures } from '../../../src/records/types.ts'
 import { packState } from '../../../src/runtime/checkpoint-state.ts'
+import { openEngine } from '../../../src/runtime/engines/index.ts'
 import { learnerOptions } from '../../../src/runtime/learner-state.ts'
 import { FullUpdate, type FullOptions } from '../../../src/streams/full-update.ts'
 import { noRecent } from '../../../src/streams/full-update-recent.ts'
@@ -18,6 +19,8 @@ import { copyDense, zerosLike } from '../../../src/streams/full-update-dense.ts'
 import type { FullState, SideState } from '../../../src/streams/full-update-types.ts'
 import { createLearner, restoreLearner } from '../../../src/streams/learner.ts'
 import type { CatalogueChange } from '../../../src/streams/learner-types.ts'
+import { expectClose } from '../../support/engine-conformance.ts'
+import { asOpaque, type OpaqueSides } from '../../support/opaque.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
 const dayMs = 86_400_000
@@ -245,6 +248,69 @@ test('numbers are standardised by what the lineage has seen, the computed ones a
   // The vectors are of these numbers: without what the log says they would be others.
   const forgetful = await update({ ...first.state, activity: noActivity() }, days[1]!)
   expect(forgetful.itemVectors).not.toEqual(wanted.itemVectors)
+})
+
+describe('with opaque towers', () => {
+  const numbered: ModelSpec = {
+    ...model,
+    user: {
+      ...model.user,
+      features: [
+        ...model.user.features,
+        { kind: 'numeric', name: 'age', transform: 'none', mean: null, deviation: null },
+      ],
+    },
+  }
+  const opaqueParent = (of: ModelSpec, sides: OpaqueSides): FullState => {
+    const parent = parentState(of)
+    return { ...parent, ...asOpaque(of, parent.dense, sides) }
+  }
+  const update = async (parent: FullState, stopAt?: number) => {
+    const setup = { ...setupOf({}, parent), engine: openEngine('onnx') }
+    const examples = examplesOf(300)
+    let one = await FullUpdate.open(setup)
+    if (stopAt !== undefined) {
+      await one.train(examples.slice(0, stopAt))
+      const snapshot = structuredClone(one.snapshot())
+      await one.close()
+      one = await FullUpdate.open(setup, snapshot)
+    }
+    await one.train(examples.slice(one.trained))
+    const result = await one.finish()
+    await one.close()
+    return result
+  }
+
+  test('ID rows train, through these graphs, and nothing else does; stopped or not', async () => {
+    const still = await trained(examplesOf(300), { learningRate: 0 })
+    const learning = { user: 'learning', item: 'learning' } as const
+    const found = await update(opaqueParent(model, learning))
+    expect(found.figures.loss).toBeCloseTo(still.figures.loss, 4)
+    for (const side of ['users', 'items'] as const) {
+      expect(found.state[side].ids).toEqual(still.state[side].ids)
+      expectClose(found.state[side].rows, still.state[side].rows, 1e-3)
+      expectClose(found.state[side].defaultRow, still.state[side].defaultRow, 1e-3)
+    }
+    expectClose(found.itemVectors, still.itemVectors, 1e-3)
+    const parent = opaqueParent(numbered, { user: 'learning' })
+    const wanted = await update(parent)
+    expect(wanted.state.dense).toEqual(parent.dense)
+    expect(bytesOf(await update(parent, 128))).toBe(bytesOf(wanted))
+  })
+
+  test('where one side is frozen the other one trains; where both are, it is refused', async () => {
+    const { state } = await update(opaqueParent(model, { user: 'frozen' }))
+    expect(state.users.ids.length).toBe(40)
+    state.users.rows.forEach((value, i) =>
+      expect(value).toBe(state.users.defaultRow[i % model.dim]),
+    )
+    expect(state.items.rows.some((value, i) => value !== state.items.rows[i % model.dim])).toBe(
+      true,
+    )
+    await expect(update(opaqueParent(model, { user: 'frozen', item: 'frozen' }))).rejects.toThrow(
+      'so no full update can go on from it',
+    )
+  })
 })
 
 function setupOf(

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { ComputedFeatures, computedNames, levelOf } from '../../../src/model/computed-features.ts'
 import { mix32 } from '../../../src/model/hash.ts'
 import { initialise } from '../../../src/model/initialise.ts'
@@ -11,8 +11,10 @@ import { openEngine } from '../../../src/runtime/engines/index.ts'
 import type {
   ExampleRecord,
   LearnerBase,
+  LearnerCounters,
   LearnerOptions,
   LearnerSetup,
+  LearnerSync,
 } from '../../../src/streams/learner-types.ts'
 import type { Learner } from '../../../src/streams/learner.ts'
 import {
@@ -20,6 +22,8 @@ import {
   createLearnerInSlices,
   restoreLearner,
 } from '../../../src/streams/learner.ts'
+import { expectClose } from '../../support/engine-conformance.ts'
+import { asOpaque, type OpaqueSides } from '../../support/opaque.ts'
 
 const model: ModelSpec = {
   dim: 16,
@@ -170,6 +174,72 @@ describe('computed features', () => {
     await learner.sync()
     for (const hour of [0, 1, 200]) await click(learner, hour, 'a', hour)
     expect(await published(learner)).toEqual([])
+  })
+})
+
+describe('opaque towers', () => {
+  const setUpOpaque = async (sides: OpaqueSides, changed: Partial<LearnerOptions> = {}) => {
+    const own = asOpaque(model, initial.dense, sides)
+    const engine = await openEngine('onnx').open(own.model, own.dense)
+    onTestFinished(() => engine.close())
+    return { ...own, engine, options: { ...options, ...changed } }
+  }
+  const learnt = async (sides: OpaqueSides, changed: Partial<LearnerOptions> = {}) => {
+    const setup = await setUpOpaque(sides, changed)
+    const learner = createLearner(setup, emptyBase)
+    await catalogue(learner, items30)
+    const first = await learner.sync()
+    await apply(learner, clicks(200))
+    return { setup, learner, first, sync: await learner.sync() }
+  }
+  const rowsOf = ({ partitions }: LearnerSync) =>
+    partitions.flatMap(({ rows }) => rows.map(({ row }) => row))
+
+  test('with gradient graphs rows learn as through matrices', async () => {
+    const { learner, sync } = await learnt({ user: 'learning', item: 'learning' })
+    const plain = createLearner(await setUp(), emptyBase)
+    await catalogue(plain, items30)
+    await plain.sync()
+    await apply(plain, clicks(200))
+    const expected = await plain.sync()
+    rowsOf(sync).forEach((row, i) => expectClose(row, rowsOf(expected)[i]!, 1e-3))
+    expect(sync.overrides.length).toBeGreaterThan(0)
+    expect(learner.counters).toMatchObject({ trained: 200, frozen: 0 })
+    expect(learner.counters.lossSum).toBeCloseTo(plain.counters.lossSum, 2)
+    expect(learner.frozen).toEqual([])
+  })
+
+  test('frozen rows stay those of whoever is new, and clicks are remembered and counted', async () => {
+    const { setup, learner, first, sync } = await learnt({ user: 'frozen', item: 'frozen' })
+    expect(first.overrides).toHaveLength(30)
+    expect(sync.overrides).toEqual([])
+    expect(rowsOf(sync)).toHaveLength(23)
+    for (const row of rowsOf(sync)) expect(row).toEqual(initial.userDefaultRow)
+    for (const { rows } of sync.partitions) {
+      for (const { recentItems } of rows) expect(recentItems.length).toBeGreaterThan(0)
+    }
+    expect(learner.counters).toMatchObject({ examples: 200, trained: 0, frozen: 200 })
+    expect(learner.figures.all.cases).toBeGreaterThan(0)
+    await catalogue(learner, [item('new', 'comedy')])
+    expect((await learner.sync()).overrides.map(({ itemId }) => itemId)).toEqual(['new'])
+    const { counters, ...snapshot } = learner.snapshot()
+    const { frozen: _, ...before } = counters
+    // Of a version that knew no frozen rows.
+    const older = { ...snapshot, counters: before as LearnerCounters }
+    expect(restoreLearner(setup, older).counters).toEqual({ ...counters, frozen: 0 })
+  })
+
+  test('one side alone learns', async () => {
+    const users = await learnt({ item: 'frozen' })
+    expect(users.sync.overrides).toEqual([])
+    expect(rowsOf(users.sync).every((row) => row[0] !== initial.userDefaultRow[0])).toBe(true)
+    expect(users.learner.counters).toMatchObject({ trained: 200, frozen: 0 })
+    const items = await learnt({ user: 'frozen' })
+    expect(items.sync.overrides.length).toBeGreaterThan(0)
+    for (const row of rowsOf(items.sync)) expect(row).toEqual(initial.userDefaultRow)
+    const none = await learnt({ user: 'frozen' }, { onlineRows: 'user' })
+    expect(none.sync.overrides).toEqual([])
+    expect(none.learner.counters).toMatchObject({ trained: 0, frozen: 200 })
   })
 })
 
