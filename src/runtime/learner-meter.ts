@@ -84,9 +84,11 @@ export class LearnerMeter {
     }
   }
 
-  /** How far each partition of examples has been learnt; 0 for nothing yet. */
+  /** How far each partition of examples has been learnt; 0 for nothing yet. Of frozen rows nothing is told. */
   learned(through: readonly { readonly partition: number; readonly eventTimeMs: number }[]): void {
-    if (!this.#isLive() || !this.#learnsUsers) return
+    if (!this.#isLive()) return
+    // What a generation before has said is not true of this one.
+    if (!this.#learnsUsers) return this.#metrics.learnedThrough.reset()
     for (const { partition, eventTimeMs } of through) {
       if (eventTimeMs === 0) continue
       this.#metrics.learnedThrough.set({ partition: String(partition) }, eventTimeMs / 1_000)

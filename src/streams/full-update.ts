@@ -340,7 +340,7 @@ export function expectTrainable(model: ModelSpec): void {
   if (frozenSides(model).length < sides.length) return
   throw new FreshetError(
     'GENERATION_INVALID',
-    'its towers are ONNX graphs without gradient graphs, so no full update can go on from it: what is live stays live. Import it with gradient graphs (docs/import.md), or another generation',
+    'the towers are ONNX graphs without gradient graphs, so no full update can go on from them, and what is live stays live: import them with gradient graphs (docs/import.md)',
   )
 }
 

@@ -192,7 +192,7 @@ async function readTower(source: Source, side: Side, widths: Widths): Promise<To
   return {
     ...{ file, form: { hidden: [], opaque }, tensors: {} },
     graphs: { forward: Uint8Array.from(file), gradient },
-    notes: [`${name} is run as it is, and no full update changes it: ${tower.why}`],
+    notes: [`${name} is run as it is, and full updates train ID rows only: ${tower.why}`],
   }
 }
 

@@ -308,7 +308,7 @@ describe('with opaque towers', () => {
       true,
     )
     await expect(update(opaqueParent(model, { user: 'frozen', item: 'frozen' }))).rejects.toThrow(
-      'so no full update can go on from it',
+      'so no full update can go on from them',
     )
   })
 })

@@ -2,11 +2,21 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { fullUpdateJob } from '../../../../src/runtime/full-update/job.ts'
-import type { FullUpdateJob, FullUpdateProgress } from '../../../../src/runtime/full-update/job.ts'
+import type {
+  FullUpdateHooks,
+  FullUpdateJob,
+  FullUpdateProgress,
+} from '../../../../src/runtime/full-update/job.ts'
 import { runFullUpdate } from '../../../../src/runtime/full-update/run.ts'
 import { openDirectoryStore } from '../../../../src/runtime/generation/artifact-store.ts'
-import { loadGeneration, loadManifest } from '../../../../src/runtime/generation/generation.ts'
+import {
+  loadGeneration,
+  loadManifest,
+  writeGeneration,
+} from '../../../../src/runtime/generation/generation.ts'
+import { zerosLike } from '../../../../src/streams/full-update-dense.ts'
 import { archivedDays, tensorFiles } from '../../../support/archived-days.ts'
+import { asOpaque, type OpaqueSides } from '../../../support/opaque.ts'
 import { silentLog, temporaryDir } from '../../../support/own-servers.ts'
 
 const noSignal = new AbortController().signal
@@ -90,6 +100,33 @@ test('stopped and gone on with, also past a damaged checkpoint, it gives the sam
   await runFullUpdate(stopped, quiet, silentLog)
   expect(await tensorFiles(dir, stopped.generation)).toEqual(wanted)
   expect(await fs.readdir(path.join(dir, 'state/full-update'))).toEqual([])
+})
+
+test('from opaque towers ID rows go on, with the same graphs; without a gradient graph it is refused', async () => {
+  const { days, jobOf, store } = await rig()
+  const start = await loadGeneration(store, 'start', { for: 'training' })
+  const write = async (id: string, how: OpaqueSides) => {
+    const { model, dense } = asOpaque(start.model, start.dense, how)
+    const adam = { steps: 0, first: zerosLike(dense), second: zerosLike(dense) }
+    const optimiser = { ...start.optimiser, adam }
+    await writeGeneration(store, { ...start, id, kind: 'imported', model, dense, optimiser })
+    return loadGeneration(store, id)
+  }
+  const run = (parent: string, hooks: FullUpdateHooks = quiet) =>
+    runFullUpdate({ ...jobOf(days[0]!, parent), engine: 'onnx' }, hooks, silentLog)
+  const parent = await write('theirs', { user: 'learning', item: 'learning' })
+  const stop = new AbortController()
+  const stopping = { onProgress: () => stop.abort(), signal: stop.signal }
+  await expect(run('theirs', stopping)).rejects.toMatchObject({ code: 'ABORTED' })
+  const { generation } = await run('theirs')
+  const trained = await loadGeneration(store, generation, { for: 'training' })
+  expect(trained.model).toEqual(parent.model)
+  expect(trained.dense).toEqual(parent.dense)
+  expect(trained.userIds.length).toBe(60)
+  expect(trained.userDefaultRow).not.toEqual(start.userDefaultRow)
+
+  await write('frozen', { user: 'frozen', item: 'frozen' })
+  await expect(run('frozen')).rejects.toThrow('Generation frozen: the towers are ONNX graphs')
 })
 
 test('a day that is not there, or not sealed, and a parent that knows the day are refused', async () => {
