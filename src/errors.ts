@@ -12,6 +12,7 @@ const dispositions = {
   RECORD_TOO_LARGE: 'dead-letter',
   SCHEMA_UNKNOWN: 'dead-letter',
   EVENT_TIME_IN_FUTURE: 'dead-letter',
+  EVENT_TIME_AHEAD: 'dead-letter',
   IMPRESSION_LATE: 'dead-letter',
   CLICK_LATE: 'dead-letter',
   CLICK_UNMATCHED: 'dead-letter',

@@ -196,6 +196,11 @@ export const configSchema = z
         futureSkewMs: milliseconds
           .default(60_000)
           .describe('an event later than its record by more than this is a dead letter'),
+        aheadMaxMs: milliseconds
+          .default(172_800_000)
+          .describe(
+            'of a source that sends heartbeats, an event later than all before it by more than this is a dead letter',
+          ),
         alignMs: milliseconds
           .default(60_000)
           .describe('how far in event time a source may run ahead of another in a backlog'),

@@ -13,6 +13,8 @@ const remedies: Readonly<Record<string, string>> = {
     'The Avro schema is not known here. Give it as schemaFile of the source, or use a known version.',
   EVENT_TIME_IN_FUTURE:
     'The clock of the producer is ahead, or the unit of event_time is wrong. Set unit in the field mapping, or raise ingest.futureSkewMs.',
+  EVENT_TIME_AHEAD:
+    'Somebody sends what happens now into a topic that is being replayed, or the source has skipped its heartbeats. Keep them apart, or raise ingest.aheadMaxMs.',
   IMPRESSION_LATE:
     'The impression came after its window had closed. Raise joiner.graceMs if producers are slower than that.',
   CLICK_LATE:

@@ -1,7 +1,7 @@
 import type { Metrics } from '../metrics/metrics.ts'
 import { encodeEvent } from '../records/codec.ts'
-import { Aligner, type Mark } from '../streams/align.ts'
-import type { SinkRecord } from '../streams/stage.ts'
+import { Aligner, type Mark, type SourceHeartbeat } from '../streams/align.ts'
+import type { SinkRecord, SourceRecord } from '../streams/stage.ts'
 import { Watermark } from '../streams/watermark.ts'
 import type { Mapped, Mapper } from './ingest-sources.ts'
 import type { Batch, Clock, Producer, TopicPartition } from './ports.ts'
@@ -29,6 +29,8 @@ interface Source {
   readonly partition: TopicPartition
   readonly mapper: Mapper
   lastEventTimeMs: number
+  /** Highest that it has said; null: nothing. */
+  heartbeatMs: number | null
   highWatermark: number
   position: number
   /** Everything before it is acknowledged; null: nothing new since the last commit. */
@@ -62,7 +64,7 @@ export class IngestPipeline {
     for (const partition of partitions) {
       const mapper = this.#options.mappers.get(partition.topic)!
       this.#sources.set(partitionKey(partition), {
-        ...{ partition, mapper, lastEventTimeMs: -Infinity, highWatermark: 0 },
+        ...{ partition, mapper, lastEventTimeMs: -Infinity, heartbeatMs: null, highWatermark: 0 },
         ...{ position: -1, acknowledged: null },
       })
       this.#aligner.assign(partitionKey(partition), this.#options.clock.nowMs())
@@ -82,11 +84,7 @@ export class IngestPipeline {
     const key = partitionKey(batch)
     const source = this.#sources.get(key)
     if (source === undefined) return
-    const events = batch.records.map((record) => {
-      const mapped = source.mapper(record, source.lastEventTimeMs)
-      source.lastEventTimeMs = mapped.eventTimeMs
-      return mapped
-    })
+    const events = mapAll(source, batch)
     source.highWatermark = batch.highWatermark
     const nextOffset = batch.records.at(-1)!.offset + 1
     const { highWatermark } = batch
@@ -215,6 +213,26 @@ export class IngestPipeline {
       if (count > 0) metrics.events.inc({ kind }, count)
     }
   }
+}
+
+/** What a source says first also tells how far ahead the events before it may be: after a restart they come before it. */
+function mapAll(source: Source, { records }: Batch): (Mapped | SourceHeartbeat)[] {
+  const { lastEventTimeMs, heartbeatMs } = source
+  const mapped = records.map((record) => mapOne(source, record))
+  const first = mapped.find(({ kind }) => kind === 'heartbeat')
+  if (heartbeatMs !== null || first === undefined) return mapped
+  source.lastEventTimeMs = lastEventTimeMs
+  source.heartbeatMs = first.eventTimeMs
+  return records.map((record) => mapOne(source, record))
+}
+
+function mapOne(source: Source, record: SourceRecord): Mapped | SourceHeartbeat {
+  const mapped = source.mapper(record, source)
+  if (mapped.kind === 'heartbeat') {
+    source.heartbeatMs = Math.max(source.heartbeatMs ?? -Infinity, mapped.eventTimeMs)
+  }
+  source.lastEventTimeMs = mapped.eventTimeMs
+  return mapped
 }
 
 function acknowledge(positions: readonly [Source, number][]): void {

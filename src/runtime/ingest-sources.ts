@@ -30,7 +30,15 @@ export interface Mapped {
   readonly output: SinkRecord
 }
 
-export type Mapper = (record: SourceRecord, eventTimeBeforeMs: number) => Mapped | SourceHeartbeat
+/** How far a source partition was before a record. */
+export interface SourceTime {
+  /** Of the newest event that was taken; -Infinity: none. */
+  readonly lastEventTimeMs: number
+  /** What it says itself; null: it is not punctuated. */
+  readonly heartbeatMs: number | null
+}
+
+export type Mapper = (record: SourceRecord, before: SourceTime) => Mapped | SourceHeartbeat
 
 /**
  * The mapper of every source topic: freshet's own two and those of the configuration.
@@ -51,8 +59,8 @@ export async function compileSources(
       )
     }
     const mapping = await compileSource(name, source, config)
-    mappers.set(source.topic, (record, beforeMs) =>
-      map(record, beforeMs, mapping, config, topics, partitions),
+    mappers.set(source.topic, (record, before) =>
+      map(record, before, mapping, config, topics, partitions),
     )
   }
   return mappers
@@ -99,7 +107,7 @@ async function readSchema(name: string, file: string): Promise<unknown> {
 
 function map(
   record: SourceRecord,
-  eventTimeBeforeMs: number,
+  before: SourceTime,
   mapping: Mapping,
   config: Config['ingest'],
   topics: IngestTopics,
@@ -113,6 +121,7 @@ function map(
     }
     const event = mapping(record)
     const { kind, userId, eventTimeMs } = event
+    expectNear(eventTimeMs, before, config.aheadMaxMs)
     const output: SinkRecord = {
       topic: topics.events,
       partition: partitionOf(userId, partitions),
@@ -131,10 +140,28 @@ function map(
       timestampMs,
       kind: code,
       isRefused: true,
-      eventTimeMs: eventTimeBeforeMs,
+      eventTimeMs: before.lastEventTimeMs,
       output,
     }
   }
+}
+
+/**
+ * A source that says how far it is does not jump: one event of today in a replay of last year would hold up its partition until all
+ * others have come to today, and then close every window and day on the way.
+ * @throws FreshetError EVENT_TIME_AHEAD
+ */
+function expectNear(
+  eventTimeMs: number,
+  { lastEventTimeMs, heartbeatMs }: SourceTime,
+  aheadMaxMs: number,
+): void {
+  if (heartbeatMs === null) return
+  const reachedMs = Math.max(lastEventTimeMs, heartbeatMs)
+  if (eventTimeMs <= reachedMs + aheadMaxMs) return
+  const [time, reached] = [eventTimeMs, reachedMs].map((ms) => new Date(ms).toISOString())
+  const message = `event_time: ${time} is later than its source, which has come to ${reached}, by more than ingest.aheadMaxMs`
+  throw new FreshetError('EVENT_TIME_AHEAD', message, { field: 'event_time' })
 }
 
 /** What a record without a value says about event time; null where it says nothing. */

@@ -329,6 +329,43 @@ test('sources that send heartbeats are merged by time, topic and partition, in w
   )
 })
 
+test('an event of now in a replay of last year holds nothing up and closes nothing: it is a dead letter', async () => {
+  const kafka = testClient()
+  const setup = await setUp(kafka)
+  const { impressions, clicks, events, deadLetters } = setup.topics
+  const then = now - 365 * 86_400_000
+  // It lies before the first word of its partition, as after a restart, and behind it.
+  for (const beginMs of [then, then + 10_000]) {
+    await sendJson(impressions, [impression(0, now)])
+    await say([impressions, clicks], beginMs)
+    await sendJson(
+      impressions,
+      numbers(0, 20).map((i) => impression(i, beginMs + i)),
+    )
+  }
+  await say([impressions, clicks], then + 20_000)
+  run(kafka, setup, { heartbeatMs: 20 })
+  await eventually(async () => (await eventsIn(kafka, events)).length === 40, 'all others')
+  await eventually(
+    async () =>
+      (await readAll(kafka, events)).filter(
+        (r) => decodeEvent(r.value!).eventTimeMs === then + 20_000,
+      ).length === partitions,
+    'the last heartbeat in every partition',
+  )
+  const times = (await readAll(kafka, events)).map((r) => decodeEvent(r.value!).eventTimeMs)
+  expect(Math.max(...times)).toBe(then + 20_000)
+  const letters = (await readAll(kafka, deadLetters)).map((r) => decodeDeadLetter(r.value!))
+  expect(letters.map(({ code, message }) => [code, message])).toEqual(
+    [1, 2].map(() => [
+      'EVENT_TIME_AHEAD',
+      expect.stringMatching(
+        /than its source, which has come to .*, by more than ingest.aheadMaxMs/,
+      ),
+    ]),
+  )
+})
+
 test('a heartbeat that says no time, or one to come, is a dead letter; so is a record without a value and a header', async () => {
   const kafka = testClient()
   const setup = await setUp(kafka)
