@@ -60,7 +60,9 @@ export async function runImportCommand(dir: string, options: ImportCommandOption
   const lines = [
     `${id} is in ${path.join(config.artifacts.dir, 'generations', id)}: ${countsText(counts)}`,
     `  rows of ${model.dim}, vectors of ${model.outputDim}, ${towerText(model.user)} (user) and ${towerText(model.item)} (item)`,
-    ...learning.map((side) => `  ${side} rows learn online, from ${from} on`),
+    ...(learning.length === 0
+      ? []
+      : [`  ${learning.join(' and ')} rows learn online, from ${from} on`]),
     ...notes.map((note) => `  note: ${note}`),
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
