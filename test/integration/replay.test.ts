@@ -219,6 +219,32 @@ test('days without events are passed over', async () => {
   expect(days).toEqual(['2020-09-13', '2020-09-16'])
 })
 
+test('after days with catalogue changes alone, the next event is announced before it is sent', async () => {
+  const { kafka, topics, start } = await rig()
+  const dayMs = 86_400_000
+  const at = (days: number) => 1_600_000_000_000 + days * dayMs
+  const dir = await temporaryDir(onTestFinished)
+  const page = (days: number) => ({
+    ...{ request_id: `r${days}`, user_id: 'u', items: ['a'], event_time: at(days) },
+  })
+  const lines = (values: readonly object[]) => values.map((each) => JSON.stringify(each)).join('\n')
+  await writeFile(join(dir, 'impressions.jsonl'), lines([page(0), page(9)]))
+  await writeFile(join(dir, 'clicks.jsonl'), '')
+  await writeFile(join(dir, 'items.jsonl'), lines([{ item_id: 'a', created_at: at(5) }]))
+  await start({ source: await openFiles(dir, 1) })
+  const said = new Map<number, number>()
+  let events = 0
+  for (const { partition, value, headers } of await recordsOf(kafka, topics.impressions)) {
+    if (value === null) said.set(partition, Number(headers!['freshet-heartbeat']))
+    else {
+      const { event_time } = JSON.parse(String(value)) as { event_time: number }
+      expect(event_time - said.get(partition)!).toBeLessThan(dayMs)
+      events++
+    }
+  }
+  expect(events).toBe(2)
+})
+
 test('a replay that ends at the end of a day waits there again, and what it waits for is told again', async () => {
   const { kafka, topics, start } = await rig()
   const source = await openFiles(await ratingsFolder(20, 18_000), 1)

@@ -209,7 +209,7 @@ class Run {
     return { impressions, clicks, items, lastEventTimeMs, behindMs, share, etaMs, isComplete }
   }
 
-  /** Between heartbeats: one behind, and before the first events one that says that nothing came before. */
+  /** Between heartbeats: one behind, and before the first events, and those after days without any, one that says that nothing came before. */
   #punctuated(
     events: readonly SinkRecord[],
     chunk: readonly SourceEvent[],
@@ -218,9 +218,11 @@ class Run {
     const first = chunk.find((event) => event.kind !== 'item')
     if (this.#punctuation === null || first === undefined) return events
     const nowMs = this.#options.clock.nowMs()
-    const opening = this.#hasPunctuated
-      ? []
-      : this.#punctuation.heartbeats(first.eventTimeMs, nowMs)
+    const sinceMs = first.eventTimeMs - this.#position.lastEventTimeMs
+    const opening =
+      this.#hasPunctuated && sinceMs < dayMs
+        ? []
+        : this.#punctuation.heartbeats(first.eventTimeMs, nowMs)
     this.#hasPunctuated = true
     return [...opening, ...events, ...this.#punctuation.heartbeats(lastEventTimeMs, nowMs)]
   }
