@@ -13,6 +13,7 @@ import type { Serving } from '../../src/cli/evaluate/serving.ts'
 import { questionsOf } from '../../src/cli/evaluate/temporal.ts'
 import { askTwoTowers, besideRow } from '../../src/cli/evaluate/two-tower.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { endOrphans } from '../../src/runtime/local/orphans.ts'
 import { noFeatures } from '../../src/records/types.ts'
 import type { SourceEvent } from '../../src/streams/source-event.ts'
 import {
@@ -23,6 +24,7 @@ import {
   writeWorld,
 } from '../support/evaluation-world.ts'
 import { cacheDir, ownBroker, silentLog, temporaryDir } from '../support/own-servers.ts'
+import { cleanEnvironment } from '../support/role-process.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../bin/freshet.js')
 
@@ -173,10 +175,14 @@ async function evaluation({ settings = [], onTraining }: EvaluationToRun = {}) {
   const set = [...worldSettings, ...settings].flatMap((setting) => ['--set', setting])
   const child = spawn(process.execPath, [bin, ...args, '--json', json, ...set], {
     cwd: dir,
-    env: { PATH: process.env['PATH'], TMPDIR: temporary },
+    env: { ...cleanEnvironment(), TMPDIR: temporary },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+    for (const name of await readdir(temporary)) await endOrphans(path.join(temporary, name, 'run'))
+  })
   const printed = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
