@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.ts'
 import { topicNames, type TopicNames } from '../records/topics.ts'
 import { createKafkaClient } from '../runtime/kafka/client.ts'
+import { readLocalInstance } from '../runtime/local-instance.ts'
 import { createLogger } from '../runtime/logger.ts'
 import type { KafkaClient, Logger } from '../runtime/ports.ts'
 
@@ -8,6 +9,20 @@ export interface Connected {
   readonly kafka: KafkaClient
   readonly topics: TopicNames
   readonly log: Logger
+}
+
+const hintAfterMs = 3_000
+
+/** Says what may be missing where Kafka lets one wait: whoever has not started anything would wait for ever. */
+export async function reaching<T>({ kafka }: Config, connected: Promise<T>): Promise<T> {
+  const remedy =
+    readLocalInstance() === null
+      ? 'no npm start is running in this folder: start it, or give --config FILE or FRESHET_KAFKA_BROKERS=host:port'
+      : 'that is the address of the npm start in this folder: is its Kafka gone?'
+  const hint = setTimeout(() => {
+    process.stderr.write(`nobody answers at ${kafka.brokers.join(', ')} yet; ${remedy}\n`)
+  }, hintAfterMs)
+  return connected.finally(() => clearTimeout(hint))
 }
 
 /** A Kafka connection for the length of one command; warnings go to stderr. */
@@ -25,7 +40,7 @@ export async function withKafka<T>(
   const interrupt = (): void => wait.abort()
   process.once('SIGINT', interrupt)
   try {
-    await kafka.waitUntilReachable(wait.signal)
+    await reaching(config, kafka.waitUntilReachable(wait.signal))
     return await use({ kafka, topics: topicNames(config.kafka.topicPrefix), log })
   } finally {
     process.off('SIGINT', interrupt)

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.ts'
 import type { ClickFate } from '../streams/explain.ts'
 import { withKafka } from './connect.ts'
+import { duration } from './duration.ts'
 import { explain, type Explanation, type ExplainOptions } from './explain.ts'
 import { toJsonLine } from './json-line.ts'
 
@@ -89,11 +90,5 @@ function named(itemId: string, title: string): string {
 }
 
 function timeOf(timeMs: number, nowMs: number): string {
-  return `${new Date(timeMs).toISOString()} (${agoOf((nowMs - timeMs) / 1_000)} ago)`
-}
-
-function agoOf(seconds: number): string {
-  if (seconds < 600) return `${seconds.toFixed(1)} s`
-  if (seconds < 172_800) return `${(seconds / 3_600).toFixed(1)} h`
-  return `${Math.round(seconds / 86_400)} days`
+  return `${new Date(timeMs).toISOString()} (${duration(nowMs - timeMs)} ago)`
 }

@@ -1,6 +1,7 @@
 import type { ControllerReportBodies } from '../records/reports.ts'
 import type { ControlDocument, Report } from '../records/types.ts'
-import { duration, previousText } from './watch-view.ts'
+import { duration } from './duration.ts'
+import { previousText } from './watch-view.ts'
 
 /**
  * What is live, what is on its way and what it waits for, and what a rollback would go back to.

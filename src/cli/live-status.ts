@@ -62,7 +62,7 @@ export function statusLine(input: StatusInput): string {
     `dead letters ${figures.deadLetters}${reasons(figures)}`,
     `generation ${figures.generation ?? 'none'} set ${figures.overrideSequence}`,
     ...(input.daily.switches === 0 ? [] : [`switches ${input.daily.switches}`]),
-    ...(replay === null ? [] : [`input${progressOf(replay)}`]),
+    ...(replay === null || replay.share === null ? [] : [`input${progressOf(replay)}`]),
   ].join(' | ')
 }
 

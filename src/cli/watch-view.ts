@@ -8,6 +8,7 @@ import type {
 } from '../streams/controller-progress.ts'
 import { indexText } from '../console/watch-model.ts'
 import type { Reached, WatchEvent, WatchModel } from '../console/watch-model.ts'
+import { duration } from './duration.ts'
 
 export interface WatchView {
   readonly model: WatchModel
@@ -179,14 +180,6 @@ function delayLine({ delay }: WatchView): string[] {
 /** UTC, as everything else here is. */
 function clockTime(atMs: number): string {
   return `${new Date(atMs).toISOString().slice(11, 19)}Z`
-}
-
-export function duration(ms: number): string {
-  const seconds = Math.max(0, ms) / 1_000
-  if (seconds < 10) return `${seconds.toFixed(1)} s`
-  if (seconds < 90) return `${Math.round(seconds)} s`
-  if (seconds < 5_400) return `${Math.round(seconds / 60)} min`
-  return `${(seconds / 3_600).toFixed(1)} h`
 }
 
 function count(value: number): string {

@@ -31,6 +31,7 @@ test.for([
     'did you mean clicks?',
   ],
   [['start', '--speed', 'fast'], "'fast' is invalid", 'a number above 0, or max'],
+  [['start', '--days', '1', '--rate', '0'], "'0' is invalid", 'a number above 0'],
   [['evaluate', '--rank-with', 'pod'], "'pod' is invalid", 'memory, pods'],
 ] as const)(
   '%j is a wrong usage: exit 2, and what would be right',

@@ -6,6 +6,8 @@ import {
   type RecallClientOptions,
   type RecallResult,
 } from '../../runtime/recall-client.ts'
+import { reaching } from '../connect.ts'
+import { duration } from '../duration.ts'
 import { addCommonOptions, effectiveConfig, wholeNumber, type CommonOptions } from '../options.ts'
 
 interface RecallCommandOptions extends CommonOptions {
@@ -36,7 +38,8 @@ export function addRecallCommand(program: Command): void {
       if (options.user === undefined)
         throw new FreshetError('USAGE_INVALID', 'whose recall? Give --user ID')
       const { user } = options
-      const client = await RecallClient.connect(recallClientOptions(effectiveConfig(options)))
+      const config = effectiveConfig(options)
+      const client = await reaching(config, RecallClient.connect(recallClientOptions(config)))
       try {
         const result = await client.recall({
           userId: user,
@@ -95,5 +98,5 @@ function describeReply(result: RecallResult): string {
 }
 
 function ageOf(time: Date, nowMs: number): string {
-  return `${time.toISOString()} (${Math.max(0, (nowMs - time.getTime()) / 1_000).toFixed(1)} s ago)`
+  return `${time.toISOString()} (${duration(nowMs - time.getTime())} ago)`
 }

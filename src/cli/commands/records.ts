@@ -66,8 +66,10 @@ async function print(
   viewer: Viewer,
   options: RecordOptions,
 ): Promise<void> {
+  const offsets = await kafka.offsets(topic)
+  const isEmpty = offsets.every(({ low, high }) => low === high)
   const from = new Map(
-    (await kafka.offsets(topic)).map(({ partition, low, high }) => [
+    offsets.map(({ partition, low, high }) => [
       partitionKey({ topic, partition }),
       Math.max(low, high - options.last),
     ]),
@@ -79,6 +81,7 @@ async function print(
       process.stdout.write(batch.records.map((record) => `${lineOf(record, viewer)}\n`).join(''))
     },
   })
+  if (options.follow !== true && isEmpty) process.stderr.write(`nothing in ${topic} yet\n`)
   await (options.follow === true ? interrupted() : tail.caughtUp)
   await tail.close()
 }

@@ -27,7 +27,7 @@ export function addStartCommand(program: Command): void {
     .option(
       '--rate <n>',
       'generated impressions and clicks per second of event time (default: 500, with --days 1)',
-      wholeNumber(1, '--rate'),
+      aboveZero('It must be a number above 0.'),
     )
     .option(
       '--days <n>',
@@ -39,10 +39,14 @@ export function addStartCommand(program: Command): void {
     .action(async (options: StartOptions) => (await import('../start.ts')).runStart(options))
 }
 
+function aboveZero(otherwise: string): (value: string) => number {
+  return (value) => {
+    const number = Number(value)
+    if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError(otherwise)
+    return number
+  }
+}
+
 function parseSpeed(value: string): number | 'max' {
-  if (value === 'max') return 'max'
-  const speed = Number(value)
-  if (!(speed > 0 && Number.isFinite(speed)))
-    throw new InvalidArgumentError('It must be a number above 0, or max.')
-  return speed
+  return value === 'max' ? 'max' : aboveZero('It must be a number above 0, or max.')(value)
 }

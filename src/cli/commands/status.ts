@@ -80,10 +80,12 @@ function describe({ control, reports, lags }: Status): string {
   ].join('\n')
 }
 
-/** The plain figures of a report; --json prints all of it. */
+const saidAbove: ReadonlySet<string> = new Set(['epoch', 'rollbackUntilMs'])
+
+/** The plain figures of a report that stand nowhere else; --json prints all of it. */
 function summary(body: Readonly<Record<string, unknown>>): string {
   return Object.entries(body)
-    .filter(([, value]) => typeof value !== 'object')
+    .filter(([key, value]) => typeof value !== 'object' && !saidAbove.has(key))
     .map(([key, value]) => `${key} ${plain(value)}`)
     .join(', ')
 }

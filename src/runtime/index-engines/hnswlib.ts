@@ -23,7 +23,9 @@ export function loadHnswlib(): Hnswlib | string {
   try {
     loaded = createRequire(import.meta.url)('hnswlib-node') as Hnswlib
   } catch (error) {
-    loaded = messageOf(error).split('\n')[0]!
+    loaded = messageOf(error)
+      .split('\n')[0]!
+      .replace(/[.:]? Tried:$/, '')
   }
   return loaded
 }

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { generationLines } from '../../../src/cli/generation-lines.ts'
 import { WatchModel } from '../../../src/console/watch-model.ts'
-import { duration, eventLine, openingEvent, watchBlock } from '../../../src/cli/watch-view.ts'
+import { duration } from '../../../src/cli/duration.ts'
+import { eventLine, openingEvent, watchBlock } from '../../../src/cli/watch-view.ts'
 import type { ControllerReportBodies } from '../../../src/records/reports.ts'
 import type { Report } from '../../../src/records/types.ts'
 import { firstDocument } from '../../../src/streams/controller.ts'
@@ -176,7 +177,7 @@ test('status says what the candidate waits for and how to go back', () => {
 })
 
 test('durations are read at a glance', () => {
-  expect([0, 9_940, 89_000, 600_000, 7_200_000].map(duration)).toEqual([
-    ...['0.0 s', '9.9 s', '89 s', '10 min', '2.0 h'],
+  expect([0, 9_940, 89_000, 600_000, 7_200_000, 28_289_798_300].map(duration)).toEqual([
+    ...['0.0 s', '9.9 s', '89 s', '10 min', '2.0 h', '327 days'],
   ])
 })
