@@ -4,12 +4,14 @@ import { configSchema } from '../config/schema.ts'
 import { createMetrics } from '../metrics/metrics.ts'
 import { openApiDocument } from '../runtime/gateway/openapi.ts'
 import { generationManifestJsonSchema } from '../runtime/generation/manifest.ts'
+import { topicsReference } from './topics-reference.ts'
 
 /** Pages of docs/ that are generated, by file name. `npm run docs` writes them; a test holds them to the code. */
 export async function referencePages(program: Command): Promise<Readonly<Record<string, string>>> {
   return {
     'reference/config.md': configReference(),
     'reference/cli.md': cliReference(program),
+    'reference/topics.md': topicsReference(),
     'reference/generation-manifest.schema.json': jsonPage(generationManifestJsonSchema()),
     'reference/openapi.json': jsonPage(openApiDocument(configSchema.parse({}).gateway)),
     'metrics.md': await metricsReference(),

@@ -6,7 +6,7 @@ import { referencePages } from '../../../src/cli/reference.ts'
 
 test('the generated pages of docs/ say what the code says (npm run docs writes them)', async () => {
   const pages = Object.entries(await referencePages(buildProgram()))
-  expect(pages.length).toBe(5)
+  expect(pages.length).toBe(6)
   for (const [name, text] of pages) {
     expect(
       readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', name), 'utf8'),
