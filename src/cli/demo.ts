@@ -11,7 +11,7 @@ import type { Logger } from '../runtime/ports.ts'
 import { RecallClient } from '../runtime/recall-client.ts'
 import { openGeneratedDays, openGenerator } from '../runtime/replay/generator-source.ts'
 import { openPositions } from '../runtime/replay/positions.ts'
-import { replay } from '../runtime/replay/replayer.ts'
+import { replay, type ReplayProgress } from '../runtime/replay/replayer.ts'
 import type { ReplaySource } from '../runtime/replay/source.ts'
 import { whenAborted } from '../runtime/when-aborted.ts'
 import { createGenerator } from '../streams/generator/generator.ts'
@@ -20,6 +20,7 @@ import { recallClientOptions } from './commands/recall.ts'
 import { mountConsole } from './console.ts'
 import { DayTurns } from './day-turns.ts'
 import { clickAsUser, describeDemoClick } from './demo-click.ts'
+import { duration } from './duration.ts'
 import { addressesOf, localConfig, type Input } from './input.ts'
 import { ReportWatch } from './report-watch.ts'
 import { openContext, type RoleContext } from './role-context.ts'
@@ -28,8 +29,7 @@ import { stopSignal } from './stop-signal.ts'
 import { startTemporaryServers, type TemporaryServers } from './temporary-servers.ts'
 
 const dayMs = 86_400_000
-/** Events per second of event time: a day of the time-lapse has some 35,000. */
-const lapseRate = 0.4
+const progressEveryMs = 5_000
 const liveRate = 20
 
 /**
@@ -47,9 +47,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   say('starting Kafka and Redis, for this demo alone\n')
   const servers = await startTemporaryServers('demo', log)
   try {
-    await withRoles(configOf('max', servers), log, stop, (context) =>
-      timeLapse(context, options.days),
-    )
+    await withRoles(configOf('max', servers), log, stop, (context) => timeLapse(context, options))
     if (!stop.aborted) {
       await withRoles(configOf(1, servers), log, stop, async (context, url) => {
         await live(context, options, url, startedMs)
@@ -105,9 +103,9 @@ async function withRoles(
 }
 
 /** Days that end with the last midnight. */
-async function timeLapse(context: RoleContext, days: number): Promise<void> {
+async function timeLapse(context: RoleContext, { days, rate }: DemoOptions): Promise<void> {
   const { kafka, topics, log, signal, clock } = context
-  const generator = createGenerator({ eventsPerSecond: lapseRate })
+  const generator = createGenerator({ eventsPerSecond: rate })
   const firstDayMs = (Math.floor(clock.nowMs() / dayMs) - days) * dayMs
   const reports = await ReportWatch.open(kafka, topics.reports, log)
   const turns = await DayTurns.open(context, reports)
@@ -126,6 +124,7 @@ async function timeLapse(context: RoleContext, days: number): Promise<void> {
     await replayed(context, openGeneratedDays(generator, days, firstDayMs), 'max', {
       onDayEnd,
       onEnd: (eventTimeMs) => turns.learntThrough(eventTimeMs, signal),
+      onProgress: saidNowAndThen(),
     })
   } finally {
     await turns.close()
@@ -133,11 +132,22 @@ async function timeLapse(context: RoleContext, days: number): Promise<void> {
   }
 }
 
+/** A sign of life while a day passes. */
+function saidNowAndThen(): (now: ReplayProgress) => void {
+  let saidMs = performance.now()
+  return ({ lastEventTimeMs, etaMs }) => {
+    if (performance.now() < saidMs + progressEveryMs) return
+    saidMs = performance.now()
+    const left = etaMs === null ? '' : `, ${duration(etaMs)} left`
+    say(`  it is ${new Date(lastEventTimeMs).toISOString().slice(0, 16)}Z there${left}\n`)
+  }
+}
+
 function replayed(
   { kafka, topics, clock, config, signal }: RoleContext,
   source: ReplaySource,
   speed: Input['speed'],
-  hooks: Pick<Parameters<typeof replay>[0], 'onDayEnd' | 'onEnd'> = {},
+  hooks: Pick<Parameters<typeof replay>[0], 'onDayEnd' | 'onEnd' | 'onProgress'> = {},
 ): Promise<unknown> {
   return replay({
     ...{ kafka, topics, clock, signal, source, speed, ...hooks },

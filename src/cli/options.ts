@@ -63,3 +63,13 @@ export function wholeNumber(minimum: number, what: string): (value: string) => n
     return number
   }
 }
+
+/** @param orElse what may stand there instead of a number, for the message */
+export function aboveZero(orElse = ''): (value: string) => number {
+  return (value) => {
+    const number = Number(value)
+    if (!(number > 0 && Number.isFinite(number)))
+      throw new InvalidArgumentError(`It must be a number above 0${orElse}.`)
+    return number
+  }
+}

@@ -1,5 +1,5 @@
-import { InvalidArgumentError, type Command } from 'commander'
-import { addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts'
+import type { Command } from 'commander'
+import { aboveZero, addCommonOptions, wholeNumber, type CommonOptions } from '../options.ts'
 
 export interface StartOptions extends CommonOptions {
   readonly events?: string
@@ -26,8 +26,8 @@ export function addStartCommand(program: Command): void {
     )
     .option(
       '--rate <n>',
-      'generated impressions and clicks per second of event time (default: 500, with --days 1)',
-      aboveZero('It must be a number above 0.'),
+      'generated impressions and clicks per second of event time (default: 500; with --days: 1)',
+      aboveZero(),
     )
     .option(
       '--days <n>',
@@ -39,14 +39,6 @@ export function addStartCommand(program: Command): void {
     .action(async (options: StartOptions) => (await import('../start.ts')).runStart(options))
 }
 
-function aboveZero(otherwise: string): (value: string) => number {
-  return (value) => {
-    const number = Number(value)
-    if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError(otherwise)
-    return number
-  }
-}
-
 function parseSpeed(value: string): number | 'max' {
-  return value === 'max' ? 'max' : aboveZero('It must be a number above 0, or max.')(value)
+  return value === 'max' ? 'max' : aboveZero(', or max')(value)
 }
