@@ -335,12 +335,15 @@ export class FullUpdate {
   }
 }
 
-/** @throws FreshetError GENERATION_INVALID where there is no gradient at all */
-export function expectTrainable(model: ModelSpec): void {
+/**
+ * @param parent as an error names it
+ * @throws FreshetError GENERATION_INVALID where there is no gradient at all
+ */
+export function expectTrainable(model: ModelSpec, parent = 'The parent'): void {
   if (frozenSides(model).length < sides.length) return
   throw new FreshetError(
     'GENERATION_INVALID',
-    'the towers are ONNX graphs without gradient graphs, so no full update can go on from them, and what is live stays live: import them with gradient graphs (docs/import.md)',
+    `${parent} has towers that are ONNX graphs without gradient graphs, so no full update can go on from it, and what is live stays live: import it with gradient graphs (docs/import.md)`,
   )
 }
 

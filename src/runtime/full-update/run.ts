@@ -108,13 +108,7 @@ async function parentOf(store: ArtifactStore, { day, parent }: FullUpdateJob) {
       `Generation ${parent} has learnt ${manifest.day} already: it cannot be the parent of ${day}`,
     )
   }
-  try {
-    expectTrainable(manifest.model)
-  } catch (cause) {
-    throw new FreshetError('GENERATION_INVALID', `Generation ${parent}: ${messageOf(cause)}`, {
-      cause,
-    })
-  }
+  expectTrainable(manifest.model, `Generation ${parent}`)
   return manifest
 }
 

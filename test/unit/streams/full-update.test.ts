@@ -318,7 +318,7 @@ describe('with opaque towers', () => {
       true,
     )
     await expect(update(opaqueParent(model, { user: 'frozen', item: 'frozen' }))).rejects.toThrow(
-      'so no full update can go on from them',
+      'The parent has towers that are ONNX graphs without gradient graphs',
     )
   })
 })

@@ -126,7 +126,9 @@ test('from opaque towers ID rows go on, with the same graphs; without a gradient
   expect(trained.userDefaultRow).not.toEqual(start.userDefaultRow)
 
   await write('frozen', { user: 'frozen', item: 'frozen' })
-  await expect(run('frozen')).rejects.toThrow('Generation frozen: the towers are ONNX graphs')
+  await expect(run('frozen')).rejects.toThrow(
+    'Generation frozen has towers that are ONNX graphs without gradient graphs',
+  )
 })
 
 test('a day that is not there, or not sealed, and a parent that knows the day are refused', async () => {
