@@ -25,7 +25,7 @@ export async function reaching<T>({ kafka }: Config, connected: Promise<T>): Pro
   return connected.finally(() => clearTimeout(hint))
 }
 
-/** A Kafka connection for the length of one command; warnings go to stderr. */
+/** A Kafka connection for the length of one command; warnings go to stderr. Ctrl-C ends the command, unless `use` listens to it. */
 export async function withKafka<T>(
   config: Config,
   use: (connected: Connected) => Promise<T>,
@@ -36,14 +36,10 @@ export async function withKafka<T>(
     write: (line) => process.stderr.write(line),
   })
   const kafka = createKafkaClient({ config: config.kafka, log })
-  const wait = new AbortController()
-  const interrupt = (): void => wait.abort()
-  process.once('SIGINT', interrupt)
   try {
-    await reaching(config, kafka.waitUntilReachable(wait.signal))
+    await reaching(config, kafka.waitUntilReachable(new AbortController().signal))
     return await use({ kafka, topics: topicNames(config.kafka.topicPrefix), log })
   } finally {
-    process.off('SIGINT', interrupt)
     await kafka.close()
   }
 }

@@ -28,7 +28,6 @@ export async function watch(
 ): Promise<void> {
   const screen = new Screen(process.stdout)
   const isBlock = screen.isInteractive && !options.json
-  const signal = stopSignal(() => undefined)
   const model = new WatchModel(Date.now())
   const controllerOptions = { ...config.generations, partitions: config.kafka.partitions }
   const delay = options.metricsUrl === null ? null : new VisibleDelay(options.metricsUrl)
@@ -61,6 +60,7 @@ export async function watch(
   })
   if (isBlock) screen.log('each step as it happens; Ctrl-C ends this\n')
   else print([openingEvent(model.document, Date.now())])
+  const signal = stopSignal(() => undefined)
   try {
     while (!signal.aborted) {
       print(model.onTick(Date.now()))

@@ -1,10 +1,12 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { liveSystem } from '../support/live-system.ts'
 import { temporaryDir } from '../support/own-servers.ts'
-import { runCommand } from '../support/role-process.ts'
+import { cleanEnvironment, runCommand } from '../support/role-process.ts'
 import { clickTrial } from '../support/trials.ts'
 
 async function freshet(
@@ -109,6 +111,24 @@ test('a taken port is named, with what to do', async () => {
   expect(stderr).toContain('--set metrics.port=0')
   expect(code).toBe(1)
 })
+
+test.for(['status', 'watch'])(
+  '%s that waits for a Kafka says so, and ends at Ctrl-C',
+  async (name) => {
+    const main = path.resolve(import.meta.dirname, '../../dist/main.js')
+    const env = { ...cleanEnvironment(), FRESHET_KAFKA_BROKERS: '127.0.0.1:1' }
+    const cwd = await temporaryDir(onTestFinished)
+    const child = spawn(process.execPath, [main, name], {
+      ...{ cwd, env, stdio: ['ignore', 'ignore', 'pipe'] as const, timeout: 60_000 },
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const [said] = (await once(child.stderr.setEncoding('utf8'), 'data')) as [string]
+    expect(said).toContain('nobody answers at 127.0.0.1:1 yet')
+    const ended = once(child, 'exit')
+    child.kill('SIGINT')
+    expect(await ended).toEqual([null, 'SIGINT'])
+  },
+)
 
 test('map --check prints what is mapped, and which field of which line fails', async () => {
   const dir = await temporaryDir(onTestFinished)
