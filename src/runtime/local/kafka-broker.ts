@@ -1,13 +1,9 @@
-import { execFile } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { promisify } from 'node:util'
 import { type OnProgress, fetchKafka } from '../../../scripts/fetch-servers.js'
-import { findJava } from '../../../scripts/preflight.js'
-import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
 import { fetched } from './fetched.ts'
+import { classArchive, classPath, formatOnce, javaOrThrow } from './kafka-jvm.ts'
 import { askPort, choosePorts, loopback } from './loopback-ports.ts'
 import { claimRun, type RunClaim } from './orphans.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
@@ -133,13 +129,13 @@ async function fenceCrashed(
 
 const fencedWithinMs = 10_000
 const writtenWithinMs = 500
-const logLevel = '-Dorg.slf4j.simpleLogger.defaultLogLevel'
+export const logLevel = '-Dorg.slf4j.simpleLogger.defaultLogLevel'
 
 /** A JVM that ended in its own time, its archive written; SIGKILL would leave half of one. */
 const exitCodeOfSigterm = 143
 
 /** ApiVersions, version 0, without a client id: the one request that every broker answers before anything else. */
-const apiVersionsRequest = Buffer.from('0000000a0012000000000001ffff', 'hex')
+export const apiVersionsRequest = Buffer.from('0000000a0012000000000001ffff', 'hex')
 
 function serverProperties(dataDir: string, port: number, controllerPort: number): string {
   const listeners = `PLAINTEXT://${loopback}:${port},CONTROLLER://${loopback}:${controllerPort}`
@@ -184,63 +180,4 @@ log.dirs=${path.join(dataDir, 'log')}
 broker.session.timeout.ms=300
 broker.heartbeat.interval.ms=100
 `
-}
-
-async function formatOnce(
-  dataDir: string,
-  propertiesFile: string,
-  java: string,
-  libsDir: string,
-): Promise<void> {
-  const marker = path.join(dataDir, 'log', 'meta.properties')
-  const isFormatted = await fs.access(marker).then(
-    () => true,
-    () => false,
-  )
-  if (isFormatted) return
-  const clusterId = randomBytes(16).toString('base64url')
-  const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', classPath(libsDir)]
-  // A cluster id that begins with a dash would read as an option, so it is bound to its flag.
-  const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`]
-  await promisify(execFile)(java, [...jvm, ...format, '-c', propertiesFile], {
-    timeout: 60_000,
-  }).catch((error: unknown) => {
-    const text = `Cannot format ${dataDir} for the Kafka broker: ${messageOf(error)}`
-    throw new FreshetError('SERVER_FAILED', text, { cause: error })
-  })
-}
-
-/**
- * Class data sharing saves about half of the start. The first broker that ends writes the archive, to a name of its
- * own that is renamed when complete; the JVM itself checks that an archive fits its version and jars.
- */
-async function classArchive(
-  libsDir: string,
-  java: string,
-): Promise<{ readonly flags: readonly string[]; keep(): Promise<void> }> {
-  const { mtimeMs } = await fs.stat(java)
-  const jvm = createHash('sha256').update(`${java} ${mtimeMs}`).digest('hex').slice(0, 12)
-  const file = path.join(path.dirname(libsDir), `classes-${jvm}.jsa`)
-  const hasArchive = await fs.access(file).then(
-    () => true,
-    () => false,
-  )
-  if (hasArchive)
-    return { flags: ['-Xshare:auto', `-XX:SharedArchiveFile=${file}`], keep: async () => {} }
-  const unfinished = `${file}.${process.pid}`
-  const keep = (): Promise<void> => fs.rename(unfinished, file).catch(() => {})
-  return { flags: [`-XX:ArchiveClassesAtExit=${unfinished}`], keep }
-}
-
-async function javaOrThrow(): Promise<string> {
-  const java = await findJava()
-  if (java !== null) return java
-  throw new FreshetError(
-    'TOOL_MISSING',
-    'The Kafka broker needs Java 17 or newer: none on the PATH',
-  )
-}
-
-function classPath(libsDir: string): string {
-  return path.join(libsDir, '*')
 }

@@ -14,6 +14,8 @@ export interface RedisOptions {
   /** True: an append-only file in dataDir, read again at the next start. */
   readonly persist: boolean
   readonly port?: number
+  /** Further settings, as on the command line of redis-server. */
+  readonly args?: readonly string[]
   readonly log: Logger
 }
 
@@ -46,6 +48,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
       ...['--appendonly', options.persist ? 'yes' : 'no'],
       // Redis overwrites its command line, so the word that identifies this run has to be part of the template.
       ...['--proc-title-template', `{title} {listen-addr} ${claim.marker}`],
+      ...(options.args ?? []),
     ],
     claim,
     dataDir,
