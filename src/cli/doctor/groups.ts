@@ -1,12 +1,11 @@
 import type { ClusterFacts, PartitionLag } from '../../runtime/doctor/kafka.ts'
 import type { Operation, Rights } from '../../runtime/kafka/describe.ts'
+import { protocol } from '../../runtime/kafka/errors.ts'
 import { ifTold, ok, orOk, plural, problem, seconds, warning } from './check.ts'
 import type { Check, Context, Finding } from './check.ts'
 import { alterCommand, bootstrap } from './topics.ts'
 
 const lagMaxMs = 60_000
-const topicDenied = 29
-const groupDenied = 30
 
 export const groupChecks: readonly Check<ClusterFacts>[] = [
   { name: 'members', judge: judgeMembers },
@@ -57,7 +56,7 @@ export const rightsChecks: readonly Check<ClusterFacts>[] = [
       ifTold(groups, (all) =>
         orOk(
           all.flatMap(({ groupId, errorCode, rights }) => {
-            const isDenied = errorCode === groupDenied
+            const isDenied = errorCode === protocol.groupDenied
             if (!isDenied && rights === null) return [notSaid(groupId)]
             if (!isDenied && rights?.has('read') === true) return []
             const why = 'the role cannot join its group or commit'
@@ -118,8 +117,8 @@ function judgeTopicRights(facts: ClusterFacts, context: Context): readonly Findi
   return orOk(
     facts.topics.flatMap(({ topic, errorCode, rights }) => {
       const needed: Operation[] = sources.has(topic) ? ['read'] : ['read', 'write']
-      if (errorCode !== 0 && errorCode !== topicDenied) return []
-      const missing = errorCode === topicDenied ? needed : missingOf(rights, needed)
+      if (errorCode !== 0 && errorCode !== protocol.topicDenied) return []
+      const missing = errorCode === protocol.topicDenied ? needed : missingOf(rights, needed)
       if (missing === null) return [notSaid(topic)]
       if (missing.length === 0) return []
       const what = `${topic}: may not be ${missing.map((each) => (each === 'read' ? 'read' : 'written')).join(' or ')}`

@@ -87,7 +87,7 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
     topicExists: async (topic) => topicExists(await connected(), topic),
     offsets: async (topic) => offsetsOf(await connected(), topic),
     committed: async (groupId, topic) => committedOf(await connected(), groupId, topic),
-    waitUntilReachable: (signal) => untilReachable(connected, config, log, signal),
+    waitUntilReachable: (signal) => untilReachable(connected, shared, config, log, signal),
     close: async () => {
       isClosed = true
       await Promise.all([...opened].map((one) => one.close()))
@@ -102,20 +102,26 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
  */
 async function untilReachable(
   connected: () => Promise<Connection>,
+  shared: Connection,
   config: Config['kafka'],
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
   const waiting = setInterval(() => {
-    log.warn({ brokers: config.brokers }, `waiting for Kafka at ${config.brokers.join(', ')}`)
+    const { brokers } = config
+    log.warn({ brokers, reason: shared.lastFailure }, `waiting for Kafka at ${brokers.join(', ')}`)
   }, waitingLogMs)
   try {
     await Promise.race([
       connected().then(async (connection) => {
-        const groupId = `${config.topicPrefix}.start-up`
-        for (const coordinatorType of [0, 1] as const) {
-          await connection.retrying('find the coordinators', () =>
-            connection.cluster.findGroupCoordinator({ groupId, coordinatorType }),
+        // Spelt like those of the roles, so that rights on a prefix cover them.
+        const coordinators = [
+          [`${config.topicPrefix}.start-up`, 0],
+          [`${config.topicPrefix}-start-up`, 1],
+        ] as const
+        for (const [id, type] of coordinators) {
+          await connection.retrying(`find the coordinator of ${id}`, () =>
+            connection.findCoordinator(id, type),
           )
         }
       }),

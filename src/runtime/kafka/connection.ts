@@ -7,6 +7,7 @@ import type { Logger } from '../ports.ts'
 import { codecsReady } from './codecs.ts'
 import {
   isConnectionFailure,
+  isCoordinatorNotFound,
   isPending,
   isRetriable,
   isUnknownTopic,
@@ -31,6 +32,7 @@ export class Connection {
   readonly #settings: ConnectionSettings
   readonly #sockets = new Set<Socket>()
   readonly #closing = new AbortController()
+  #lastFailure: string | null = null
 
   constructor(settings: ConnectionSettings) {
     const { config, log } = settings
@@ -58,6 +60,11 @@ export class Connection {
 
   get isClosed(): boolean {
     return this.#closing.signal.aborted
+  }
+
+  /** Why a broker did not answer last; null: none has failed to. */
+  get lastFailure(): string | null {
+    return this.#lastFailure
   }
 
   /** Aborted by `close`. */
@@ -116,6 +123,21 @@ export class Connection {
     return this.#on(broker, () => broker.connectionPool.send(request))
   }
 
+  /**
+   * Of a group, or (1) of a transactional id. kafkajs asks every broker and keeps to itself what they say, so a right that is
+   * missing would look like a coordinator that is not there yet: the reason is asked for again.
+   */
+  async findCoordinator(groupId: string, coordinatorType: 0 | 1 = 0): Promise<Broker> {
+    try {
+      return await this.cluster.findGroupCoordinator({ groupId, coordinatorType })
+    } catch (error) {
+      if (!isCoordinatorNotFound(error)) throw error
+      const broker = await this.cluster.brokerPool.findConnectedBroker()
+      await broker.findGroupCoordinator({ groupId, coordinatorType })
+      throw error
+    }
+  }
+
   async #on<T>(broker: Broker, call: () => Promise<T>): Promise<T> {
     try {
       const answer = await call()
@@ -169,7 +191,8 @@ export class Connection {
   async #recover(error: unknown, what: string): Promise<void> {
     if (isConnectionFailure(error)) {
       this.#settings.onUp(false)
-      this.#settings.log.debug({ error: messageOf(error) }, `${what}: no answer, trying again`)
+      this.#lastFailure = messageOf(error)
+      this.#settings.log.debug({ error: this.#lastFailure }, `${what}: no answer, trying again`)
     }
     if (isPending(error)) return
     await this.refresh().catch(() => undefined)

@@ -8,6 +8,8 @@ export const protocol = {
   unknownTopic: 3,
   messageTooLarge: 10,
   recordListTooLarge: 18,
+  topicDenied: 29,
+  groupDenied: 30,
   outOfOrderSequence: 45,
   duplicateSequence: 46,
   invalidProducerEpoch: 47,
@@ -41,13 +43,15 @@ const connectionNames = new Set([
   'KafkaJSRequestTimeoutError',
 ])
 
+const coordinatorNotFound = 'KafkaJSGroupCoordinatorNotFound'
+
 /** Metadata is old or not there yet. */
 const staleNames = new Set([
   'KafkaJSBrokerNotFound',
   'KafkaJSLockTimeout',
   'KafkaJSMetadataNotLoaded',
   'KafkaJSTopicMetadataNotLoaded',
-  'KafkaJSGroupCoordinatorNotFound',
+  coordinatorNotFound,
 ])
 
 const pendingTypes = new Set([
@@ -91,6 +95,10 @@ export function isUnknownTopic(error: unknown): boolean {
 
 export function isFenced(error: unknown): boolean {
   return fencedTypes.has(protocolType(error))
+}
+
+export function isCoordinatorNotFound(error: unknown): boolean {
+  return find(error, (e) => e.name === coordinatorNotFound || undefined) ?? false
 }
 
 /** The error of a protocol code, named like those that kafkajs throws itself. */

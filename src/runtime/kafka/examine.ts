@@ -4,7 +4,7 @@ import type { CommittedOffset, Logger, TopicPartition } from '../ports.ts'
 import { Connection } from './connection.ts'
 import { describeClusterRequest, describeGroupsRequest, request } from './describe.ts'
 import type { DescribedCluster, DescribedGroup } from './describe.ts'
-import { isPassing, protocolError, protocolType, toFreshetError } from './errors.ts'
+import { isPassing, protocol, protocolError, protocolType, toFreshetError } from './errors.ts'
 import { Encoder } from './kafkajs.ts'
 import type { Broker } from './kafkajs.ts'
 import { listOffsets } from './offsets.ts'
@@ -80,26 +80,33 @@ export class KafkaExaminer {
 
   /** Each is asked of its coordinator, which a fresh cluster first has to make. */
   async groups(groupIds: readonly string[]): Promise<DescribedGroup[]> {
-    const described = groupIds.map((groupId) =>
-      this.#connection.retrying(`describe ${groupId}`, async () => {
-        const coordinator = await this.#connection.cluster.findGroupCoordinator({ groupId })
-        const found = await this.#connection.send(
-          coordinator.nodeId,
-          describeGroupsRequest([groupId]),
-        )
-        const failed = found.find(({ errorCode }) => isPassing(errorCode))
-        if (failed !== undefined) throw protocolError(failed.errorCode)
-        return found
-      }),
-    )
-    return (await Promise.all(described)).flat()
+    return (await Promise.all(groupIds.map((groupId) => this.#group(groupId)))).flat()
+  }
+
+  async #group(groupId: string): Promise<DescribedGroup[]> {
+    const describe = async () => {
+      const coordinator = await this.#connection.findCoordinator(groupId)
+      const request = describeGroupsRequest([groupId])
+      const found = await this.#connection.send(coordinator.nodeId, request)
+      const failed = found.find(({ errorCode }) => isPassing(errorCode))
+      if (failed !== undefined) throw protocolError(failed.errorCode)
+      return found
+    }
+    try {
+      return await this.#connection.retrying(`describe ${groupId}`, describe)
+    } catch (error) {
+      // Who may not see a group is not told where it is either.
+      if (protocolType(error) !== 'GROUP_AUTHORIZATION_FAILED') throw error
+      const { groupDenied: errorCode } = protocol
+      return [{ groupId, errorCode, state: '', members: [], rights: null }]
+    }
   }
 
   /** Whether the principal may look a transactional id up: the most that can be told without writing. */
   async maySeeTransactionalId(id: string): Promise<boolean> {
     try {
       await this.#connection.retrying(`look up ${id}`, () =>
-        this.#connection.cluster.findGroupCoordinator({ groupId: id, coordinatorType: 1 }),
+        this.#connection.findCoordinator(id, 1),
       )
       return true
     } catch (error) {

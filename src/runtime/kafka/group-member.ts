@@ -135,7 +135,7 @@ export class GroupMember implements GroupConsumer {
   /** Joins, hands out what changed, and stays until the next rebalance. */
   async #serveOneGeneration(): Promise<Ending> {
     const coordinator = await this.#connection.retrying('find the coordinator of the group', () =>
-      this.#connection.cluster.findGroupCoordinator({ groupId: this.#options.groupId }),
+      this.#connection.findCoordinator(this.#options.groupId),
     )
     const joined = await this.#join(coordinator)
     const assigned = await this.#sync(coordinator, joined)

@@ -66,7 +66,7 @@ export async function fetchCommitted(
 ): Promise<ReadonlyMap<number, CommittedOffset>> {
   const what = `read the committed offsets of ${groupId}`
   const fetch = async (): Promise<Map<number, CommittedOffset>> => {
-    const coordinator = await connection.cluster.findGroupCoordinator({ groupId })
+    const coordinator = await connection.findCoordinator(groupId)
     return connection.send(coordinator.nodeId, offsetFetchRequest(groupId, topic, partitions))
   }
   try {

@@ -48,10 +48,7 @@ export class KafkajsTransactionalProducer implements TransactionalProducer {
     return connection.retrying(
       `start the transactional producer ${settings.transactionalId}`,
       async () => {
-        const coordinator = await connection.cluster.findGroupCoordinator({
-          groupId: settings.transactionalId,
-          coordinatorType: 1,
-        })
+        const coordinator = await connection.findCoordinator(settings.transactionalId, 1)
         const { producerId, producerEpoch } = await coordinator.initProducerId({
           transactionalId: settings.transactionalId,
           transactionTimeout: settings.transactionTimeoutMs,
@@ -154,7 +151,7 @@ export class KafkajsTransactionalProducer implements TransactionalProducer {
     }))
     await this.#whilePassing(async () => {
       const coordinator =
-        this.#groupCoordinator ?? (await this.#connection.cluster.findGroupCoordinator({ groupId }))
+        this.#groupCoordinator ?? (await this.#connection.findCoordinator(groupId))
       this.#groupCoordinator = null
       await coordinator.txnOffsetCommit({ ...this.#owner(), groupId, topics })
       this.#groupCoordinator = coordinator
