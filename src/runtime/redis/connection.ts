@@ -15,9 +15,10 @@ const reconnectDelayMaxMs = 1_000
 
 /**
  * A connection that fails at once while Redis is away, instead of queueing without bound, and that reconnects for ever.
+ * @param isExamined a cluster is connected to also when it has failed, and then refuses commands that have keys
  * @throws FreshetError CONFIG_INVALID for an address that is not redis:// or rediss://, or an unreadable caFile
  */
-export function connect(config: RedisConfig): RedisConnection {
+export function connect(config: RedisConfig, isExamined = false): RedisConnection {
   const addresses = config.url.split(',').map((url) => parseAddress(url.trim()))
   const first = addresses[0]!
   const options: ClientOptions = {
@@ -49,7 +50,10 @@ export function connect(config: RedisConfig): RedisConnection {
       lazyConnect: true,
       clusterRetryStrategy: retryStrategy,
       clusterNodeRetryStrategy: retryStrategy,
+      enableReadyCheck: !isExamined,
       slotsRefreshTimeout: config.commandTimeoutMs,
+      // Names as they are: the client would connect to their addresses, which certificates do not have.
+      dnsLookup: (address, found) => found(null, address),
     },
   )
 }
@@ -73,8 +77,15 @@ export function logConnection(
     else log.warn({ reason: messageOf(error) }, 'Redis is away; trying again until it answers')
   }
   connection.on('ready', () => change(true))
-  connection.on('error', (error: unknown) => change(false, error))
+  onFailure(connection, (error) => change(false, error))
   connection.on('close', () => change(false, 'connection closed'))
+}
+
+/** Hears of every failure, by its reason: a cluster says of itself only that no node could be asked. */
+export function onFailure(connection: RedisConnection, tell: (error: unknown) => void): void {
+  connection.on('error', (error: Error & { readonly lastNodeError?: unknown }) =>
+    tell(error.lastNodeError ?? error),
+  )
 }
 
 interface Address {

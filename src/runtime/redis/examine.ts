@@ -1,7 +1,7 @@
 import { Cluster } from 'ioredis'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../../errors.ts'
-import { connect } from './connection.ts'
+import { connect, onFailure } from './connection.ts'
 import type { RedisConfig } from './connection.ts'
 
 export interface RedisNode {
@@ -36,33 +36,39 @@ const scanMs = 5_000
  * @throws what the client says where it cannot be reached
  */
 export async function examineRedis(config: RedisConfig, signal: AbortSignal): Promise<RedisFacts> {
-  const connection = connect({
-    ...config,
-    commandTimeoutMs: Math.max(config.commandTimeoutMs, 500),
-  })
+  const commandTimeoutMs = Math.max(config.commandTimeoutMs, 500)
+  const connection = connect({ ...config, commandTimeoutMs }, true)
   // The last failure says more than the command that gives up after it.
   let failure: unknown = null
-  connection.on('error', (error: unknown) => (failure = error))
+  onFailure(connection, (error) => (failure = error))
   signal.addEventListener('abort', () => connection.disconnect(), { once: true })
   try {
     await connection.connect()
     const isCluster = connection instanceof Cluster
     const nodes = isCluster ? connection.nodes('master') : [connection]
     const pingMs = await pingsOf(connection)
-    const scriptProblem = await connection
-      .eval('return 1', 1, `${config.keyPrefix}{doctor}`)
-      .then(() => null, messageOf)
+    const scriptProblem = await scriptProblemOf(connection, `${config.keyPrefix}{doctor}`)
     const scanned = await scan(nodes, config.keyPrefix, signal)
     return {
       ...{ pingMs, scriptProblem, ...scanned },
       nodes: await Promise.all(nodes.map(describeNode)),
-      clusterState: isCluster ? stateOf(String(await nodes[0]?.cluster('INFO'))) : null,
+      clusterState: isCluster ? await clusterStateOf(nodes) : null,
     }
   } catch (error) {
-    throw failure ?? error
+    throw (config.cluster ? await firstNodeFailure(config) : null) ?? failure ?? error
   } finally {
     connection.disconnect()
   }
+}
+
+/** A cluster keeps to itself what becomes of its sockets, so one node is asked alone. Null: it answers. */
+async function firstNodeFailure(config: RedisConfig): Promise<unknown> {
+  const node = connect({ ...config, url: config.url.split(',')[0]!, cluster: false })
+  let failure: unknown = null
+  onFailure(node, (error) => (failure ??= error))
+  await node.connect().catch((error: unknown) => (failure ??= error))
+  node.disconnect()
+  return failure
 }
 
 async function describeNode(node: Redis): Promise<RedisNode> {
@@ -115,8 +121,18 @@ function generationOf(key: string, keyPrefix: string): string | null {
   return /^\{([^{}]+):\d+\}:/.exec(key.slice(keyPrefix.length))?.[1] ?? null
 }
 
-function stateOf(clusterInfo: string): string {
-  return fieldsOf(clusterInfo)['cluster_state'] ?? 'unknown'
+/** By hash, as rows are written, and by source, as a server gets it that has forgotten the script. */
+async function scriptProblemOf(connection: Redis | Cluster, key: string): Promise<string | null> {
+  const byHash = await connection.evalsha('0'.repeat(40), 1, key).then(() => '', messageOf)
+  if (!byHash.startsWith('NOSCRIPT')) return byHash
+  return connection.eval('return 1', 1, key).then(() => null, messageOf)
+}
+
+/** `ok` where every node says so, else what the first says that does not. */
+async function clusterStateOf(nodes: readonly Redis[]): Promise<string> {
+  const infos = await Promise.all(nodes.map((node) => node.cluster('INFO')))
+  const states = infos.map((info) => fieldsOf(String(info))['cluster_state'] ?? 'unknown')
+  return states.find((state) => state !== 'ok') ?? 'ok'
 }
 
 function fieldsOf(text: string): Record<string, string> {
