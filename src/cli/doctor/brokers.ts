@@ -62,6 +62,9 @@ export function remedyOf(why: string): string {
   if (/SASL|[Aa]uthentication/.test(why)) {
     return 'kafka.sasl.mechanism, FRESHET_KAFKA_USERNAME and FRESHET_KAFKA_PASSWORD as the broker knows them; mechanism none, if it asks for none'
   }
+  if (/altnames/.test(why)) {
+    return 'kafka.brokers, and advertised.listeners of the brokers: names that are in their certificates'
+  }
   if (/certificate|self-signed|self signed|CERT|issuer/.test(why)) {
     return "kafka.tls.caFile: the certificate of the broker's authority"
   }

@@ -8,7 +8,7 @@ import type { Facts } from './gather.ts'
 import { groupNames, type GroupName } from './group-names.ts'
 import { groupChecks, rightsChecks } from './groups.ts'
 import { configChecks, hostChecks } from './host.ts'
-import { redisChecks } from './redis.ts'
+import { redisChecks, remedyOfRedis } from './redis.ts'
 import { schemaChecks } from './schemas.ts'
 import { topicChecks } from './topics.ts'
 
@@ -35,16 +35,16 @@ export function judge(facts: Facts, context: Context): GroupFinding[] {
     redis: () =>
       redis.isTold
         ? judgeAll(redisChecks, redis, context)
-        : [unusableRedis(redis.why), ...judgeAll(redisChecks, untold('no Redis'), context)],
+        : [
+            unusableRedis(redis.why, context),
+            ...judgeAll(redisChecks, untold('no Redis'), context),
+          ],
     disk: () => judgeAll(diskChecks, disk, context),
   }
   return groupNames.flatMap((group) => findings[group]().map((each) => ({ group, ...each })))
 }
 
-function unusableRedis(why: string): NamedFinding {
-  const start = 'start Redis, or set FRESHET_REDIS_URL=redis://host:port to where it listens'
-  const mend = /NOAUTH|WRONGPASS|NOPERM/.test(why)
-    ? 'FRESHET_REDIS_USERNAME and FRESHET_REDIS_PASSWORD as the server knows them'
-    : `${/slots/.test(why) ? 'redis.cluster: false, if it is no cluster; else ' : ''}${start}`
-  return { check: 'reachable', ...problem('Redis cannot be reached', why, mend) }
+function unusableRedis(why: string, { config }: Context): NamedFinding {
+  const mend = remedyOfRedis(why, config)
+  return { check: 'reachable', ...problem('Redis cannot be used', why, mend) }
 }

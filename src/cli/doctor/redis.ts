@@ -32,11 +32,11 @@ export const redisChecks: readonly Check<RedisWithDocument>[] = [
       : problem(
           `${address}: maxmemory-policy is ${policy}`,
           'a row that is evicted looks like a new user: recall serves the default row and does not know better',
-          `${redisCli(config, address)} CONFIG SET maxmemory-policy noeviction`,
+          `${adminCli(config, address)} CONFIG SET maxmemory-policy noeviction`,
         )
   }),
   eachNode('writable', ({ address, info }, { config }) => {
-    const cli = redisCli(config, address)
+    const cli = adminCli(config, address)
     if (info['role'] === 'slave') {
       const primary = `${info['master_host']}:${info['master_port']}`
       const why = `it is a replica of ${primary}, so the learner cannot write`
@@ -52,15 +52,15 @@ export const redisChecks: readonly Check<RedisWithDocument>[] = [
   { name: 'memory', judge: judgeMemory },
   {
     name: 'scripts',
-    judge: ({ scriptProblem, nodes }, { config }) => [
-      scriptProblem === null
-        ? ok('scripts run')
-        : problem(
-            `scripts are refused: ${scriptProblem}`,
-            'rows are written by scripts, so that none is overwritten by an older one',
-            `${redisCli(config, nodes[0]?.address ?? '')} ACL SETUSER ${config.redis.username ?? 'default'} +@scripting`,
-          ),
-    ],
+    judge: ({ scriptProblem, nodes }, { config }) => {
+      if (scriptProblem === null) return [ok('scripts run')]
+      // Else it is the cluster that refuses, or nothing that answers.
+      if (!/NOPERM|unknown command/.test(scriptProblem)) return [untoldFinding(scriptProblem)]
+      const what = `scripts are refused: ${scriptProblem}`
+      const why = 'rows are written by scripts, so that none is overwritten by an older one'
+      const addresses = nodes.map(({ address }) => address)
+      return [problem(what, why, allowCommand(config, addresses, '+@scripting'))]
+    },
   },
   {
     name: 'cluster',
@@ -80,12 +80,12 @@ export const redisChecks: readonly Check<RedisWithDocument>[] = [
           ),
         ]
       }
-      const cli = `redis-cli --cluster check ${nodes[0]?.address}`
+      const cli = `redis-cli${tlsOptions(config)} --cluster`
       return [
         problem(
           `the cluster is ${clusterState}`,
           'slots without a node refuse every command',
-          `${cli} names the slots; redis-cli --cluster fix ${nodes[0]?.address}`,
+          `${cli} check ${nodes[0]?.address} names the slots; ${cli} fix ${nodes[0]?.address}`,
         ),
       ]
     },
@@ -125,12 +125,59 @@ function eachNode(
   return { name, judge: ({ nodes }, context) => nodes.map((node) => judge(node, context)) }
 }
 
-/** Without the password: redis-cli takes it from REDISCLI_AUTH. */
-export function redisCli({ redis }: Context['config'], address: string): string {
+/** What mends a Redis that could not be looked at, by the words of sockets, TLS and Redis. */
+export function remedyOfRedis(why: string, config: Context['config']): string {
+  const [first] = config.redis.url.split(',')
+  const { hostname, port } = new URL(first!.trim())
+  const denied = /NOPERM.* '(\w+)/.exec(why)?.[1]
+  if (denied !== undefined) {
+    return allowCommand(config, [`${hostname}:${port === '' ? 6379 : port}`], `+${denied}`)
+  }
+  if (/NOAUTH|WRONGPASS|NOPERM/.test(why)) {
+    return 'FRESHET_REDIS_USERNAME and FRESHET_REDIS_PASSWORD as the server knows them'
+  }
+  if (/altnames/.test(why)) return 'redis.url: a host that is in the certificate of the server'
+  if (/certificate|self-signed|CERT|issuer/.test(why)) {
+    return "redis.caFile: the certificate of the server's authority"
+  }
+  if (/wrong version number|SSL|TLS|EPROTO/.test(why)) {
+    return 'redis.url: redis://, or the TLS port of the server'
+  }
+  if (/closed|ECONNRESET/.test(why)) {
+    return 'redis.url: rediss://, if this is a TLS port; else let this machine reach it: address, firewall'
+  }
+  const start = 'start Redis, or set FRESHET_REDIS_URL=redis://host:port to where it listens'
+  const isCluster = /slots|cluster support disabled/.test(why)
+  return `${isCluster ? 'redis.cluster: false, if it is no cluster; else ' : ''}${start}`
+}
+
+/** Each node of a cluster has its own users. */
+function allowCommand(
+  config: Context['config'],
+  addresses: readonly string[],
+  commands: string,
+): string {
+  const user = config.redis.username ?? 'default'
+  return addresses
+    .map((address) => `${adminCli(config, address)} ACL SETUSER ${user} ${commands}`)
+    .join(' && ')
+}
+
+/** For what only an administrator may do. Without the password: redis-cli takes it from REDISCLI_AUTH. */
+function adminCli(config: Context['config'], address: string): string {
   const at = address.lastIndexOf(':')
-  const isTls = redis.url.startsWith('rediss:')
-  const user = redis.username === undefined ? '' : ` --user ${redis.username}`
-  return `redis-cli -h ${address.slice(0, at)} -p ${address.slice(at + 1)}${isTls ? ' --tls' : ''}${user}`
+  return `redis-cli -h ${address.slice(0, at)} -p ${address.slice(at + 1)}${tlsOptions(config)}`
+}
+
+/** For the user of freshet. */
+function redisCli(config: Context['config'], address: string): string {
+  const { username } = config.redis
+  return `${adminCli(config, address)}${username === undefined ? '' : ` --user ${username}`}`
+}
+
+function tlsOptions({ redis }: Context['config']): string {
+  if (!redis.url.startsWith('rediss:')) return ''
+  return redis.caFile === undefined ? ' --tls' : ` --tls --cacert ${redis.caFile}`
 }
 
 /** Of a cluster, summed: rows are spread evenly. */
@@ -151,7 +198,7 @@ function judgeMemory(facts: RedisWithDocument, { config }: Context): readonly Fi
   const needed = Math.ceil((used + next) / fullShare / facts.nodes.length / 1e6)
   const mend =
     configured > 0
-      ? `${redisCli(config, address)} CONFIG SET maxmemory ${needed}mb, where the machine has that much`
+      ? `${adminCli(config, address)} CONFIG SET maxmemory ${needed}mb, where the machine has that much`
       : `a machine with ${needed} MB for Redis, or more nodes`
   const why =
     'a candidate has all its rows beside those of the live generation; without room writes are refused'

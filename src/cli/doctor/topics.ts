@@ -1,5 +1,5 @@
 import type { ClusterFacts } from '../../runtime/doctor/kafka.ts'
-import type { DescribedTopic } from '../../runtime/kafka/describe.ts'
+import type { DescribedPartition, DescribedTopic } from '../../runtime/kafka/describe.ts'
 import type { Settings } from '../../runtime/kafka/examine.ts'
 import { isMet, topicNeeds } from '../../runtime/kafka/topics.ts'
 import type { SettingNeed } from '../../runtime/kafka/topics.ts'
@@ -167,10 +167,23 @@ function judgeInSync(facts: ClusterFacts, context: Context): readonly Finding[] 
         const least = Number(settings.get(topic)?.['min.insync.replicas'] ?? 1)
         const replicas = partitions[0]?.replicas ?? 0
         if (replicas === 0) return []
+        const inSync = Math.min(...partitions.map((each) => each.inSync))
         const set = (count: number) => alterCommand(context, topic, `min.insync.replicas=${count}`)
         if (least > replicas) {
           const what = `${topic}: min.insync.replicas is ${least}, there are ${plural(replicas, 'replica')}`
-          return [problem(what, 'every write is refused', set(Math.max(1, replicas - 1)))]
+          const mend =
+            replicas < context.config.kafka.replicationFactor
+              ? reassignCommand(facts, context, topic, partitions)
+              : set(Math.max(1, replicas - 1))
+          return [problem(what, 'every write is refused', mend)]
+        }
+        if (least > inSync) {
+          const what = `${topic}: min.insync.replicas is ${least}, ${inSync} of ${replicas} are in sync`
+          const mend =
+            least === replicas && inSync === replicas - 1
+              ? set(inSync)
+              : describeCommand(context, topic)
+          return [problem(what, 'every write is refused', mend)]
         }
         if (least === replicas && replicas > 1) {
           const what = `${topic}: min.insync.replicas is ${least} of ${replicas}`
@@ -189,13 +202,12 @@ function judgeInSync(facts: ClusterFacts, context: Context): readonly Finding[] 
 
 function judgeReplicas(facts: ClusterFacts, context: Context): readonly Finding[] {
   const wanted = context.config.kafka.replicationFactor
-  const server = bootstrap(context.config)
   return orOk(
     ownTopics(facts, context).flatMap(({ topic, partitions }) => {
       const leaderless = partitions.filter(({ leader }) => leader < 0).length
       const behind = partitions.filter(({ replicas, inSync }) => inSync < replicas).length
       const replicas = Math.min(...partitions.map((each) => each.replicas))
-      const describe = `kafka-topics.sh ${server} --describe --topic ${topic} names the brokers: start them`
+      const describe = describeCommand(context, topic)
       if (leaderless > 0) {
         const what = `${topic}: ${plural(leaderless, 'partition')} without a leader`
         return [problem(what, 'nothing can be read or written there', describe)]
@@ -206,13 +218,39 @@ function judgeReplicas(facts: ClusterFacts, context: Context): readonly Finding[
       }
       if (partitions.length > 0 && replicas < wanted) {
         const what = `${topic} has ${plural(replicas, 'replica')}, configured are ${wanted}`
-        const mend = `kafka-reassign-partitions.sh ${server} --reassignment-json-file <plan with ${wanted} replicas> --execute`
+        const mend = reassignCommand(facts, context, topic, partitions)
         return [warning(what, 'a broker that fails takes it away', mend)]
       }
       return []
     }),
     'every replica is there and in sync',
   )
+}
+
+function describeCommand({ config }: Context, topic: string): string {
+  return `kafka-topics.sh ${bootstrap(config)} --describe --topic ${topic} names the brokers: start them`
+}
+
+/** As many replicas as configured, each partition on its leader and on others by turns. */
+function reassignCommand(
+  { brokers }: ClusterFacts,
+  { config }: Context,
+  topic: string,
+  partitions: readonly DescribedPartition[],
+): string {
+  const { replicationFactor } = config.kafka
+  if (brokers.length < replicationFactor) {
+    return `kafka.replicationFactor: ${brokers.length}, or start more brokers`
+  }
+  const plan = partitions.map(({ partition, leader }) => {
+    const others = brokers.map(({ nodeId }) => nodeId).filter((nodeId) => nodeId !== leader)
+    const from = partition % others.length
+    const inTurn = [leader, ...others.slice(from), ...others.slice(0, from)]
+    return { topic, partition, replicas: inTurn.slice(0, replicationFactor) }
+  })
+  const file = `${topic}.json`
+  const json = JSON.stringify({ version: 1, partitions: plan })
+  return `echo '${json}' > ${file} && kafka-reassign-partitions.sh ${bootstrap(config)} --reassignment-json-file ${file} --execute`
 }
 
 function judgeSources(facts: ClusterFacts, context: Context): readonly Finding[] {

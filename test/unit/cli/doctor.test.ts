@@ -5,6 +5,7 @@ import type { GroupFinding } from '../../../src/cli/doctor/judge.ts'
 import { describeFindings } from '../../../src/cli/doctor/report.ts'
 import { optionsText } from '../../../src/cli/doctor.ts'
 import { remedyOf } from '../../../src/cli/doctor/brokers.ts'
+import { remedyOfRedis } from '../../../src/cli/doctor/redis.ts'
 import { topicNames } from '../../../src/records/topics.ts'
 import { told, untold } from '../../../src/runtime/doctor/told.ts'
 import { click, healthy, nowMs, record, valueOf } from './doctor-facts.ts'
@@ -310,6 +311,47 @@ const faults: readonly Fault[] = [
     '--add-config min.insync.replicas=1',
   ],
   [
+    'topics/min-insync',
+    (found) => {
+      settingsOf(found, topics.events)['min.insync.replicas'] = '2'
+      topicOf(found, topics.events).partitions[1]!.inSync = 1
+    },
+    'problem',
+    'min.insync.replicas is 2, 1 of 2 are in sync',
+    '--add-config min.insync.replicas=1',
+  ],
+  [
+    'topics/min-insync',
+    (found) => {
+      settingsOf(found, topics.events)['min.insync.replicas'] = '2'
+      for (const each of topicOf(found, topics.events).partitions) each.replicas = 3
+      topicOf(found, topics.events).partitions[1]!.inSync = 1
+    },
+    'problem',
+    'min.insync.replicas is 2, 1 of 3 are in sync',
+    'names the brokers: start them',
+  ],
+  [
+    'topics/min-insync',
+    (found) => {
+      found.config.kafka.replicationFactor = 2
+      settingsOf(found, topics.control)['min.insync.replicas'] = '2'
+      topicOf(found, topics.control).partitions[0]!.replicas = 1
+    },
+    'problem',
+    'there are 1 replica',
+    '[{"topic":"freshet.control.v1","partition":0,"replicas":[1,2]}]',
+  ],
+  [
+    'topics/replicas',
+    (found) => {
+      found.config.kafka.replicationFactor = 3
+    },
+    'warning',
+    'has 2 replicas',
+    'or start more brokers',
+  ],
+  [
     'topics/replicas',
     (found) => (topicOf(found, topics.events).partitions[0]!.leader = -1),
     'problem',
@@ -558,6 +600,24 @@ const faults: readonly Fault[] = [
     'ACL SETUSER default +@scripting',
   ],
   [
+    'redis/scripts',
+    ({ redis, config }) => {
+      Object.assign(config.redis, { url: 'rediss://a', caFile: 'ca.pem', username: 'freshet' })
+      redis.nodes.push({ ...redis.nodes[0]!, address: 'redis-2:6379' })
+      redis.scriptProblem = 'NOPERM'
+    },
+    'problem',
+    'scripts are refused: NOPERM',
+    '&& redis-cli -h redis-2 -p 6379 --tls --cacert ca.pem ACL SETUSER freshet +@scripting',
+  ],
+  [
+    'redis/scripts',
+    ({ redis }) => (redis.scriptProblem = 'CLUSTERDOWN Hash slot not served'),
+    'unknown',
+    'CLUSTERDOWN',
+    '',
+  ],
+  [
     'redis/cluster',
     ({ config }) => (config.redis.cluster = true),
     'problem',
@@ -734,9 +794,26 @@ test.each([
   ['getaddrinfo ENOTFOUND kafka', 'kafka.brokers'],
   ['SASL PLAIN authentication failed: Authentication failed', 'kafka.sasl.mechanism'],
   ['unable to verify the first certificate', 'kafka.tls.caFile'],
+  ["Hostname/IP does not match certificate's altnames", 'advertised.listeners'],
   ['wrong version number', 'kafka.tls.enabled: false'],
   ['read ECONNRESET', 'kafka.tls.enabled: true'],
   ['connect ECONNREFUSED', 'FRESHET_KAFKA_BROKERS'],
 ])('%s is mended by %s', (why, mend) => {
   expect(remedyOf(why)).toContain(mend)
+})
+
+test.each([
+  ['WRONGPASS invalid username-password pair', 'FRESHET_REDIS_PASSWORD'],
+  [
+    "NOPERM this user has no permissions to run the 'info' command",
+    'redis-cli -h 127.0.0.1 -p 6379 ACL SETUSER default +info',
+  ],
+  ['unable to verify the first certificate', 'redis.caFile'],
+  ["Hostname/IP does not match certificate's altnames", 'redis.url'],
+  ['wrong version number', 'redis.url: redis://'],
+  ['Connection is closed.', 'redis.url: rediss://'],
+  ['ERR This instance has cluster support disabled', 'redis.cluster: false'],
+  ['connect ECONNREFUSED', 'FRESHET_REDIS_URL'],
+])('of Redis, %s is mended by %s', (why, mend) => {
+  expect(remedyOfRedis(why, healthy().config)).toContain(mend)
 })
