@@ -1,54 +1,14 @@
-import { execFile } from 'node:child_process'
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { KafkaExaminer } from '../../src/runtime/kafka/examine.ts'
 import { deployment } from '../support/deployment.ts'
 import type { Deployment } from '../support/deployment.ts'
+import { examine } from '../support/doctor-run.ts'
+import { runShell } from '../support/operator-shell.ts'
 import { ownRedis, silentLog } from '../support/own-servers.ts'
-import { cleanEnvironment, startRole } from '../support/role-process.ts'
-
-interface Finding {
-  readonly group: string
-  readonly check: string
-  readonly status: string
-  readonly what: string
-  readonly why?: string
-  readonly mend?: string
-}
-
-/** redis-cli as far as a CONFIG SET needs one: the servers of tests come without it. */
-const redisCli = `#!/usr/bin/env node
-const net = require('node:net')
-const [, , , host, , port, ...command] = process.argv
-const socket = net.connect({ host, port: Number(port) }, () => socket.write(command.join(' ') + '\\r\\n'))
-socket.once('data', (answer) => {
-  process.stdout.write(answer)
-  socket.destroy()
-})
-`
-
-async function examine(target: Deployment, ...args: string[]) {
-  const { code, stdout, stderr } = await target.run('doctor', '--json', ...args)
-  expect(stderr).toBe('')
-  const { problems, findings } = JSON.parse(stdout) as { problems: number; findings: Finding[] }
-  return { code, problems, findings }
-}
-
-/** Runs a command as doctor prints it, in a shell, with this build and redis-cli on the PATH. */
-async function runShell({ dir }: Deployment, command: string): Promise<void> {
-  const bin = path.join(dir, 'bin')
-  const main = path.resolve(import.meta.dirname, '../../bin/freshet.js')
-  await fs.mkdir(bin, { recursive: true })
-  const npx = `#!/bin/sh\nshift\nexec ${process.execPath} ${main} "$@"\n`
-  await fs.writeFile(path.join(bin, 'npx'), npx, { mode: 0o755 })
-  await fs.writeFile(path.join(bin, 'redis-cli'), redisCli, { mode: 0o755 })
-  const env = { ...cleanEnvironment(), PATH: `${bin}:${process.env['PATH']}` }
-  await promisify(execFile)('sh', ['-c', command], { cwd: dir, env, timeout: 60_000 })
-}
+import { startRole } from '../support/role-process.ts'
 
 /** Six faults, of topics, Redis and records. Nothing of the deployment runs. */
 async function plantFaults(target: Deployment, redisUrl: string): Promise<void> {
@@ -71,7 +31,7 @@ async function plantFaults(target: Deployment, redisUrl: string): Promise<void> 
   await examiner.alterTopic(topics.snapshots, { 'max.message.bytes': '100000' })
   const { hostname, port } = new URL(redisUrl)
   const set = 'CONFIG SET maxmemory-policy allkeys-lru'
-  await runShell(target, `redis-cli -h ${hostname} -p ${port} ${set}`)
+  await runShell(target.dir, `redis-cli -h ${hostname} -p ${port} ${set}`)
   const producer = await kafka.producer()
   onTestFinished(() => producer.close())
   const value = Buffer.from('c3010123456789abcdef00', 'hex')
@@ -86,7 +46,7 @@ test('a running deployment has no problem; planted faults are found, and what is
   const { dir } = target
   const file = path.join(dir, 'freshet.yaml')
   const all = startRole(onTestFinished, { name: 'all', dir, args: ['all', '--config', file] })
-  const isReady = ({ findings }: { findings: readonly Finding[] }) =>
+  const isReady = ({ findings }: Awaited<ReturnType<typeof examine>>) =>
     findings.every(({ group, status }) => group !== 'control' || status === 'ok')
   let healthy = await examine(target)
   const deadlineMs = performance.now() + 60_000
@@ -118,7 +78,7 @@ test('a running deployment has no problem; planted faults are found, and what is
   expect(new Set(only.findings.map(({ group }) => group))).toEqual(new Set(['topics', 'redis']))
 
   const mending = only.findings.filter(({ status }) => status === 'problem')
-  for (const { mend } of mending) await runShell(target, mend!)
+  for (const { mend } of mending) await runShell(dir, mend!)
   const mended = await examine(target, '--only', 'topics,redis')
   expect(mended.findings.filter(({ status }) => status === 'problem')).toEqual([])
   expect(mended.code).toBe(0)

@@ -58,7 +58,7 @@ export async function deployment(onEnd: OnEnd, options: DeploymentOptions): Prom
   onEnd(() => kafka.close())
   if (options.hasTopics !== false) await kafka.createTopics(topicDefinitions(config))
   return {
-    ...{ config, kafka, dir, topics: topicNames(topicPrefix) },
+    ...{ config, kafka, dir, topics: topicNames(config.kafka.topicPrefix) },
     role: (role, name = role) => startRole(onEnd, { name, dir, args: [role, '--config', file] }),
     run: (...args) => runCommand([...args, '--config', file], { dir }),
   }
