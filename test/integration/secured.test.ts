@@ -121,8 +121,7 @@ async function connect(): Promise<Outside> {
   const { brokers, topicPrefix } = target.config.kafka
   const { tls, sasl } = kafka.freshet
   const client = await RecallClient.connect({
-    ...{ brokers, topicPrefix, ssl: { caFile: tls.caFile } },
-    sasl: sasl as Required<typeof sasl> & { mechanism: 'scram-sha-512' },
+    ...{ brokers, topicPrefix, sasl, ssl: { caFile: tls.caFile } },
   })
   onEnd(() => client.close())
   const producer = new Kafka({

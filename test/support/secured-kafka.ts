@@ -1,7 +1,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { configSchema, type Config } from '../../src/config/schema.ts'
+import { configSchema } from '../../src/config/schema.ts'
 import { KafkaExaminer } from '../../src/runtime/kafka/examine.ts'
 import { apiVersionsRequest, fetchBroker, logLevel } from '../../src/runtime/local/kafka-broker.ts'
 import {
@@ -28,8 +28,15 @@ export interface SecuredKafka {
   kill(index: number): Promise<void>
 }
 
-export type KafkaSettings = Pick<Config['kafka'], 'brokers' | 'replicationFactor' | 'sasl'> & {
+export interface KafkaSettings {
+  readonly brokers: readonly string[]
+  readonly replicationFactor: number
   readonly tls: { readonly enabled: true; readonly caFile: string }
+  readonly sasl: {
+    readonly mechanism: 'scram-sha-512' | 'plain'
+    readonly username: string
+    readonly password: string
+  }
 }
 
 interface Node {
@@ -71,7 +78,7 @@ export async function securedKafka(
   const brokers = nodes.map(({ ports }) => `${loopback}:${ports[0]}`)
   const settings = (
     username: keyof typeof passwords,
-    mechanism: 'scram-sha-512' | 'plain',
+    mechanism: KafkaSettings['sasl']['mechanism'],
   ): KafkaSettings => ({
     ...{ brokers, replicationFactor: nodeCount, tls: { enabled: true, caFile } },
     sasl: { mechanism, username, password: passwords[username] },
