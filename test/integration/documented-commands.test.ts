@@ -181,7 +181,7 @@ function problemWith(text: string): string | null {
   const options = [...text.matchAll(/ --([a-z-]+)/g)].map(([, option]) => option!)
   const isKnown = (option: string): boolean =>
     new RegExp(`(?:^|[\\s'"{-])${option}['"]?[:,]`).test(source)
-  return text.startsWith('docker') || text.startsWith('npx vitest')
+  return /^(?:docker|npx vitest|kafka-acls\.sh) /.test(text)
     ? null
     : (options.find((option) => !isKnown(option)) ?? null)
 }

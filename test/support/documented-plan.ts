@@ -141,6 +141,10 @@ export const notRun: readonly (readonly [RegExp, string])[] = [
   [/^git clone /, 'the folder is like a clone already, with its packages'],
   [/^docker compose /, 'needs Docker; containers.test.ts holds the files against the code'],
   [/^redis-cli /, 'comes with a Redis that is installed, not with the one that is fetched'],
+  [
+    /^kafka-acls\.sh /,
+    'comes with a Kafka that is installed; secured.test.ts gives and uses these rights',
+  ],
   [/bench/, 'takes minutes of all cores'],
   [/^npm run (?:build|docs)/, 'would write what the tests run'],
   [/^npm run setup:tensorflow/, 'fetches 850 MB'],
