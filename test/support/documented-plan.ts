@@ -18,6 +18,7 @@ export type Place = 'live' | 'days' | 'alone'
 
 const smallDays = '--rate 0.02'
 const importing = '--config config/movietweetings.yaml --no-offer'
+const exporting = 'freshet export $FIRST DIR'
 const serving = /serving generation/
 const evaluation = '--days 1'
 
@@ -36,7 +37,7 @@ export const plans: Readonly<Record<string, Plan>> = {
     instead: ['--days 3', `--days 1 ${smallDays}`],
   },
   'npm start -- --days 2 --set generations.rollbackWindowMs=3600000': {
-    add: '--rate 0.05',
+    add: '--rate 0.02',
     until: serving,
   },
   'freshet demo': {
@@ -115,24 +116,41 @@ export const plans: Readonly<Record<string, Plan>> = {
       before: `freshet import trained --id imported-2013-07-16-1 --day 2013-07-16 ${importing}`,
     },
 
-  // Beside two days: live is the first of them, after the rollback of the tutorial
-  'freshet rollback --to GENERATION': { in: 'days', instead: ['GENERATION', '$SECOND'] },
+  // Beside two days, in the order of the pages: live is the first of them, after the rollback of the tutorial
+  'freshet audit --day DAY': { in: 'days', instead: ['DAY', '2026-01-05'] },
+  'freshet bootstrap --days A..B': { in: 'days', instead: ['A..B', '2026-01-05..2026-01-06'] },
+  'freshet import DIR': {
+    in: 'days',
+    before: exporting,
+    add: '--id imported-2026-01-05-again --config config/generator.yaml',
+  },
+  'freshet export GENERATION DIR': { in: 'days', instead: ['GENERATION DIR', '$FIRST copy'] },
+  'freshet rollback --to GENERATION': {
+    ...{ in: 'days', before: 'LIVE imported-2026-01-05-again', instead: ['GENERATION', '$FIRST'] },
+  },
   'freshet approve GENERATION': {
-    ...{ in: 'days', instead: ['GENERATION', 'later'] },
-    before: 'freshet export $SECOND DIR && freshet import DIR --id later --no-offer',
+    ...{ in: 'days', instead: ['GENERATION', 'imported-2026-01-05-later'] },
+    before: `${exporting} && freshet import DIR --id imported-2026-01-05-later --no-offer --config config/generator.yaml`,
   },
   'freshet reject GENERATION': {
-    in: 'days',
-    before: 'LIVE later',
-    instead: ['GENERATION', '$FIRST'],
+    ...{
+      in: 'days',
+      before: 'LIVE imported-2026-01-05-later',
+      instead: ['GENERATION', 'imported-2026-01-05-again'],
+    },
   },
-  'freshet full-update --day DAY': { in: 'days', instead: ['DAY', '2026-01-05'] },
-  'freshet bootstrap --days A..B': { in: 'days', instead: ['A..B', '2026-01-05..2026-01-06'] },
-  'freshet import DIR': { in: 'days', add: '--id again' },
-  'freshet import DIR --day 2026-01-31': { in: 'days', instead: ['2026-01-31', '2026-01-05'] },
-  'freshet import DIR --no-offer': { in: 'days', add: '--id another' },
-  'freshet export GENERATION DIR': { in: 'days', instead: ['GENERATION DIR', '$FIRST copy'] },
-  'freshet audit --day DAY': { in: 'days', instead: ['DAY', '2026-01-05'] },
+  'freshet full-update --day DAY': { in: 'days', instead: ['DAY', '2026-01-06'] },
+  'freshet import DIR --day 2026-01-31': {
+    ...{
+      in: 'days',
+      before: exporting,
+      instead: ['2026-01-31', '2026-01-05 --config config/generator.yaml'],
+    },
+  },
+  'freshet import DIR --no-offer': {
+    in: 'days',
+    add: '--id imported-2026-01-05-another --config config/generator.yaml',
+  },
   'freshet audit --day 2026-01-02': { in: 'days', instead: ['2026-01-02', '2026-01-06'] },
 }
 

@@ -128,9 +128,10 @@ class Printed {
       stream.setEncoding('utf8').on('data', (text: string) => (this.text += text))
     }
     this.#ended = new Promise((resolve) => {
-      child.once('close', (code) => {
+      child.once('close', (code, signal) => {
         this.hasEnded = true
-        resolve(code)
+        // What a shell makes of it.
+        resolve(signal === 'SIGINT' ? 130 : code)
       })
     })
   }
