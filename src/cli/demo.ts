@@ -29,6 +29,8 @@ import { stopSignal } from './stop-signal.ts'
 import { startTemporaryServers, type TemporaryServers } from './temporary-servers.ts'
 
 const dayMs = 86_400_000
+/** Events per second of event time: a day of the time-lapse has some 35,000. */
+const lapseRate = 0.4
 const progressEveryMs = 5_000
 const liveRate = 20
 
@@ -67,6 +69,9 @@ function configOf(speed: Input['speed'], { dir, broker, redis }: TemporaryServer
     stateDir: path.join(dir, 'state'),
     'artifacts.dir': path.join(dir, 'artifacts'),
     'metrics.port': 0,
+    // Before those of the environment: what is there belongs to somebody else.
+    'kafka.brokers': JSON.stringify([broker.bootstrap]),
+    'redis.url': redis.url,
   }
   const set = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
   return localConfig(
@@ -103,9 +108,9 @@ async function withRoles(
 }
 
 /** Days that end with the last midnight. */
-async function timeLapse(context: RoleContext, { days, rate }: DemoOptions): Promise<void> {
+async function timeLapse(context: RoleContext, { days }: DemoOptions): Promise<void> {
   const { kafka, topics, log, signal, clock } = context
-  const generator = createGenerator({ eventsPerSecond: rate })
+  const generator = createGenerator({ eventsPerSecond: lapseRate })
   const firstDayMs = (Math.floor(clock.nowMs() / dayMs) - days) * dayMs
   const reports = await ReportWatch.open(kafka, topics.reports, log)
   const turns = await DayTurns.open(context, reports)

@@ -16,7 +16,8 @@ export interface Plan {
 
 export type Place = 'live' | 'days' | 'alone'
 
-const smallDays = '--rate 0.02'
+/** A replay learns window by window: an hour at a time. */
+const smallDays = '--rate 0.02 --set learner.syncEventMs=3600000'
 const importing = '--config config/movietweetings.yaml --no-offer'
 const exporting = 'freshet export $FIRST DIR'
 const serving = /serving generation/
@@ -37,11 +38,11 @@ export const plans: Readonly<Record<string, Plan>> = {
     instead: ['--days 3', `--days 1 ${smallDays}`],
   },
   'npm start -- --days 2 --set generations.rollbackWindowMs=3600000': {
-    add: '--rate 0.02',
+    add: smallDays,
     until: serving,
   },
   'freshet demo': {
-    ...{ in: 'alone', add: '--days 1 --rate 0.02 --exit' },
+    ...{ in: 'alone', add: '--days 1 --exit' },
     shows:
       /recall@50 0\.\d{3}; full update [^]* live\n[^]*user 42 clicked .+ at .+; its recall changed at .+ \([0-9.]+ s\)/,
   },

@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
-import { aboveZero, wholeNumber } from '../options.ts'
+import { wholeNumber } from '../options.ts'
 
 export interface DemoOptions {
   readonly days: number
-  readonly rate: number
   readonly user: string
   readonly exit?: boolean
 }
@@ -15,12 +14,6 @@ export function addDemoCommand(program: Command): void {
       'see it in under three minutes: days of generated users in a time-lapse, then one click, and how soon recall knows it',
     )
     .option('--days <n>', 'how many days', wholeNumber(1, '--days'), 2)
-    .option(
-      '--rate <n>',
-      'impressions and clicks per second of event time: 0.4 are some 35,000 a day',
-      aboveZero(),
-      0.4,
-    )
     .option('-u, --user <id>', 'who clicks', '42')
     .option('--exit', 'stop after the click, instead of going on until Ctrl-C')
     .action(async (options: DemoOptions) => (await import('../demo.ts')).runDemo(options))
