@@ -99,6 +99,7 @@ test('a recall by HTTP is what the client gets', async () => {
     expect(body).toEqual({
       ...{ status, message: expected.message, generation: 'g1', override_sequence: 0 },
       items: expected.items.map(({ itemId, score, title }) => ({ item_id: itemId, score, title })),
+      user_offset: expected.userOffset,
       user_event_time: expected.userEventTime?.toISOString() ?? null,
       learned_through: expected.learnedThrough?.toISOString() ?? null,
     })

@@ -30,6 +30,7 @@ export const plans: Readonly<Record<string, Plan>> = {
     add: '--rate 50',
     until: /the gateway serves.*[^]*serving generation/,
   },
+  'npm start -- --set stateDir=runs/a': { in: 'alone', add: '--rate 20', until: serving },
   'npm start -- --events PATH': { in: 'alone', until: /complete/ },
   'npm start -- --events PATH --speed max --exit': { in: 'alone' },
   'npm start -- --events PATH --speed max --exit --report report.json': { in: 'alone' },
