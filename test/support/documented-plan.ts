@@ -96,7 +96,6 @@ export const plans: Readonly<Record<string, Plan>> = {
   'freshet evaluate --events PATH --until 2013-07-17': {
     instead: ['2013-07-17', '2026-01-05 --days 1 --seeds 1'],
   },
-  'freshet evaluate --events PATH --seeds 1 --rank-with pods': { add: evaluation },
   'freshet evaluate --protocol fixed-split --train train.txt --test test.txt': {
     add: '--epochs 1',
   },
@@ -165,6 +164,7 @@ export const notRun: readonly (readonly [RegExp, string])[] = [
     /^kafka-acls\.sh /,
     'comes with a Kafka that is installed; secured.test.ts gives and uses these rights',
   ],
+  [/--rank-with pods/, 'is what evaluate-pods.test.ts runs'],
   [/bench/, 'takes minutes of all cores'],
   [/^npm run (?:build|docs)/, 'would write what the tests run'],
   [/^npm run setup:tensorflow/, 'fetches 850 MB'],
