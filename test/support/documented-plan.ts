@@ -72,6 +72,8 @@ export const plans: Readonly<Record<string, Plan>> = {
       },
     },
 
+  'promtool test rules monitoring/rules/*.test.yml': { before: 'npm run setup:prometheus' },
+
   // The tutorial: what takes a moment
   'freshet recall --user ada -k 5': { shows: /status +(?:OK|COLD_USER)/ },
   'freshet generations': { shows: /^full-2026-01-06\S+ +2026-01-06 +live/m },
