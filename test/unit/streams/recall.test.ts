@@ -168,7 +168,7 @@ describe('an answer', () => {
       generation: 'g1',
       overrideSequence: 3,
       userEventTimeMs: 700,
-      userOffset: 7,
+      userOffset: 5,
       learnedThroughMs: 900,
     })
   })
