@@ -72,7 +72,9 @@ export const plans: Readonly<Record<string, Plan>> = {
       },
     },
 
-  'promtool test rules monitoring/rules/*.test.yml': { before: 'npm run setup:prometheus' },
+  'promtool test rules monitoring/rules/*.test.yml': {
+    ...{ in: 'alone', before: 'npm run setup:prometheus' },
+  },
 
   // The tutorial: what takes a moment
   'freshet recall --user ada -k 5': { shows: /status +(?:OK|COLD_USER)/ },
