@@ -118,11 +118,9 @@ export async function committedOf(
 }
 
 async function partitionsOfTopic(connection: Connection, topic: string): Promise<number[]> {
-  await connection.retrying(
-    `find topic ${topic}`,
-    () => connection.cluster.addMultipleTargetTopics([topic]),
-    { deadlineMs: 5_000 },
-  )
+  await connection.retrying(`find topic ${topic}`, () => connection.addTopics([topic]), {
+    deadlineMs: 5_000,
+  })
   return connection
     .partitionsOf(topic)
     .map((p) => p.partitionId)

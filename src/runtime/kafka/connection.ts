@@ -82,6 +82,15 @@ export class Connection {
     })
   }
 
+  /**
+   * Has the metadata of these topics, too. kafkajs loads those of new ones only: one that was added when no broker answered would be
+   * taken for a topic without partitions for ever.
+   */
+  async addTopics(topics: readonly string[]): Promise<void> {
+    await this.cluster.addMultipleTargetTopics(topics)
+    if (topics.some((topic) => this.partitionsOf(topic).length === 0)) await this.refresh()
+  }
+
   /** Loads metadata again, after reconnecting where that is needed. */
   async refresh(): Promise<void> {
     await this.cluster.connect()

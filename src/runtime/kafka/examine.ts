@@ -117,7 +117,7 @@ export class KafkaExaminer {
 
   /** Of topics that exist and have leaders. */
   async bounds(topics: readonly string[]): Promise<PartitionBounds[]> {
-    await this.#connection.cluster.addMultipleTargetTopics(topics)
+    await this.#connection.addTopics(topics)
     const all = topics.map(async (topic) => {
       const partitions = this.#partitionsOf(topic)
       const [low, stable, high] = await Promise.all([

@@ -6,7 +6,7 @@ import type { Identity, PendingBatch } from './batch-sender.ts'
 import { advanceSequence, BatchCutter, encodeBatch, produceOnce } from './batch-sender.ts'
 import type { CompressionName } from './codecs.ts'
 import type { Connection } from './connection.ts'
-import { isUnknownTopic } from './errors.ts'
+import { isConnectionFailure, isUnknownTopic, toFreshetError } from './errors.ts'
 import type { EncodedBatch } from './produce.ts'
 
 interface Send {
@@ -209,18 +209,22 @@ export async function learnTopics(
   topics: readonly string[],
   onUnknown: () => Promise<unknown> = () => connection.forgetMissingTopics(),
 ): Promise<void> {
-  await connection.retrying(
-    `find topic ${topics.join(', ')}`,
-    async () => {
-      try {
-        await connection.cluster.addMultipleTargetTopics(topics)
-      } catch (error) {
-        if (isUnknownTopic(error)) await onUnknown()
-        throw error
-      }
-    },
-    { deadlineMs: unknownTopicMs },
-  )
+  const what = `find topic ${topics.join(', ')}`
+  let unknownSinceMs: number | null = null
+  await connection.retrying(what, async () => {
+    try {
+      await connection.addTopics(topics)
+    } catch (error) {
+      // A broker that is gone is waited for, as with any send.
+      if (isConnectionFailure(error)) throw error
+      if (isUnknownTopic(error)) await onUnknown()
+      unknownSinceMs ??= performance.now()
+      if (performance.now() - unknownSinceMs < unknownTopicMs) throw error
+      const { code, message } = toFreshetError(error, what)
+      // Without the cause, by which it would be tried again.
+      throw new FreshetError(code, message)
+    }
+  })
 }
 
 /** Null, or the refusal of a topic; any other error is thrown. */

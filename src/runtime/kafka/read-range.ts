@@ -50,7 +50,7 @@ async function fetchOnce(
 ): Promise<FetchedPartition> {
   const what = `read ${partitionKey(tp)} from ${offset}`
   return connection.retrying(what, async () => {
-    await connection.cluster.addMultipleTargetTopics([tp.topic])
+    await connection.addTopics([tp.topic])
     const node = connection.leaderOf(tp.topic, tp.partition)
     if (node === undefined) throw missing(tp.topic, tp.partition, offset, offset)
     const [answer] = await connection.send(node, fetchRequest([{ ...tp, offset }], options))

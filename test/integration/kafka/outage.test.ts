@@ -55,6 +55,31 @@ test('a broker that is away at the start is waited for, and said so', async () =
   expect(await kafka.topicExists(randomName('absent'))).toBe(false)
 }, 60_000)
 
+test('a topic that is met for the first time while the broker is gone is there when it is back', async () => {
+  const broker = await ownBroker(onTestFinished)
+  const kafka = testClient({ brokers: [broker.address] })
+  const [topic, other] = [randomName('topic'), randomName('topic')]
+  const ofTwo = { partitions: 2, config: {} }
+  await kafka.createTopics([
+    { topic, ...ofTwo },
+    { topic: other, ...ofTwo },
+  ])
+  const producer = await kafka.producer()
+  await producer.send(numbered(other, 0, 0, 1))
+  await broker.kill()
+  const sent = producer.send([{ topic, key: 'k', value: Buffer.from('0'), timestampMs: 1 }])
+  sent.catch(() => undefined)
+  const fails = sent.then(
+    () => 'sent',
+    (error: unknown) => error,
+  )
+  // Attempts go by.
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await broker.restart()
+  expect(await fails).toBe('sent')
+  expect(await kafka.offsets(topic)).toHaveLength(2)
+}, 90_000)
+
 test('waiting for a broker ends with the signal', async () => {
   const kafka = testClient({ brokers: ['127.0.0.1:9'] })
   await kafka.waitUntilReachable(AbortSignal.timeout(200))
