@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { decodeOverride } from '../records/codec.ts'
 import type { EngineName } from '../runtime/engines/index.ts'
 import type { ArtifactStore } from '../runtime/generation/artifact-store.ts'
@@ -29,7 +30,7 @@ const waitMs = 2_000
 /** What generations have published, followed for a probe that compares replies with it. */
 export class ProbeGenerations {
   readonly #deps: ProbeGenerationsDeps
-  readonly #published = new Map<string, Published>()
+  readonly #published = new LRUCache<string, Published>({ max: generationsMax })
   readonly #loaded = new Map<string, Promise<GenerationVectors>>()
   readonly #news = new Wakeup()
   #tail: Tail | null = null
@@ -107,10 +108,6 @@ export class ProbeGenerations {
     if (known !== undefined) return known
     const published = { sequence: 0, vectors: new Map<string, Float32Array[]>() }
     this.#published.set(id, published)
-    for (const other of this.#published.keys()) {
-      if (this.#published.size <= generationsMax) break
-      this.#published.delete(other)
-    }
     return published
   }
 }

@@ -219,8 +219,9 @@ export class IngestPipeline {
 function mapAll(source: Source, { records }: Batch): (Mapped | SourceHeartbeat)[] {
   const { lastEventTimeMs, heartbeatMs } = source
   const mapped = records.map((record) => mapOne(source, record))
+  if (heartbeatMs !== null) return mapped
   const first = mapped.find(({ kind }) => kind === 'heartbeat')
-  if (heartbeatMs !== null || first === undefined) return mapped
+  if (first === undefined) return mapped
   source.lastEventTimeMs = lastEventTimeMs
   source.heartbeatMs = first.eventTimeMs
   return records.map((record) => mapOne(source, record))

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { decodeOverride } from '../../records/codec.ts'
 import type { Override } from '../../records/types.ts'
 import type { Batch, KafkaClient } from '../ports.ts'
@@ -10,7 +11,8 @@ const generationsMax = 4
 /** The newest override of each item, by generation. Followed from the first question on. */
 export class Overrides {
   readonly #tail: LazyTail
-  readonly #all = new Map<string, Map<string, Override>>()
+  /** Those that were written to or asked for last: one that others have come after may be live again. */
+  readonly #all = new LRUCache<string, Map<string, Override>>({ max: generationsMax })
 
   constructor(kafka: Pick<KafkaClient, 'tail'>, topic: string) {
     this.#tail = new LazyTail(kafka, topic, (batch) => this.#onBatch(batch))
@@ -33,7 +35,6 @@ export class Overrides {
       const known = this.#all.get(override.generation) ?? new Map<string, Override>()
       known.set(override.itemId, override)
       this.#all.set(override.generation, known)
-      if (this.#all.size > generationsMax) this.#all.delete(this.#all.keys().next().value!)
     }
   }
 }
