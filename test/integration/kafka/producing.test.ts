@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { CompressionName } from '../../../src/runtime/kafka/codecs.ts'
 import type { SinkRecord } from '../../../src/streams/stage.ts'
 import {
+  eventually,
   numbered,
   peer,
   randomName,
@@ -110,6 +111,8 @@ test('a topic deleted after its first use is refused, and what goes to others do
   const admin = peer().admin()
   await admin.connect()
   await admin.deleteTopics({ topics: [doomed] })
+  // The controller answers for the deletion; the broker takes records until it has heard of it.
+  await eventually(async () => !(await admin.listTopics()).includes(doomed), 'the broker forgets')
   await admin.disconnect()
   const [refused, known, unknown] = await Promise.allSettled([
     producer.send(numbered(doomed, 0, 1, 2)),
