@@ -31,6 +31,7 @@ const dispositions = {
   SERVER_FAILED: 'fatal',
   TOOL_MISSING: 'fatal',
   GENERATION_INVALID: 'fatal',
+  GENERATION_FROZEN: 'fatal',
   CHECKPOINT_INVALID: 'fatal',
   TOPIC_INVALID: 'fatal',
   // Other systems

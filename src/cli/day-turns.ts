@@ -137,7 +137,8 @@ export class DayTurns {
     const generation = this.#generationOf(day)
     if (generation === null) {
       if ((await this.#examplesOf(day)) === 0) return []
-      const { training } = this.#reports
+      const { training, isFrozen } = this.#reports
+      if (isFrozen) return []
       const share = training?.day === day ? ` (${Math.round(training.share * 100)} %)` : ''
       return [`the compactor has not trained the day${share}`]
     }

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts'
 import { decodeReport } from '../records/codec.ts'
 import type { RecallFigures } from '../model/evaluation.ts'
-import type { ControllerReportBodies, ReportBodies } from '../records/reports.ts'
+import type { ArchivingBody, ControllerReportBodies, ReportBodies } from '../records/reports.ts'
 import type { Report } from '../records/types.ts'
 import type { KafkaClient, Logger, Tail } from '../runtime/ports.ts'
 
@@ -17,6 +17,8 @@ export class ReportWatch {
   learned: Learned | null = null
   /** Null: no full update is running that has been heard of. */
   training: ReportBodies['training'] | null = null
+  /** No full update is to come, until there is a generation that can be trained. */
+  isFrozen = false
   /** What the candidate waits for, as the controller says it. */
   waitsFor: readonly string[] = []
   /** Called after each report. */
@@ -59,6 +61,9 @@ export class ReportWatch {
       case 'learner/learned':
         this.learned = body as unknown as Learned
         for (const resolve of this.#waiting.splice(0)) resolve(this.learned)
+        break
+      case 'compactor/archiving':
+        this.isFrozen = (body as ArchivingBody).waiting !== undefined
         break
       case 'compactor/training':
         this.training = body as ReportBodies['training']

@@ -54,6 +54,18 @@ export interface ReportBodies {
   }
 }
 
+/** compactor/archiving, for people: that it is there, and what it is at. */
+export interface ArchivingBody {
+  /** The day that examples come of; null before the first one. */
+  readonly day?: string | null
+  /** Records that are not archived yet. */
+  readonly lag?: number
+  /** The day that cannot be trained, and why; it is tried again. */
+  readonly failing?: string
+  /** Days wait for a generation that can be trained. */
+  readonly waiting?: string
+}
+
 /** What the controller tells people. */
 export interface ControllerReportBodies {
   /** controller/controlling, each second; `generation` is the live one. */

@@ -1,5 +1,5 @@
 import { encodeReport } from '../records/codec.ts'
-import type { ReportBodies } from '../records/reports.ts'
+import type { ArchivingBody, ReportBodies } from '../records/reports.ts'
 import { groupName } from '../records/topics.ts'
 import type { TopicNames } from '../records/topics.ts'
 import { dayNamed } from '../streams/day-cut.ts'
@@ -19,8 +19,7 @@ export type CompactorReport =
       readonly generation: string
       readonly body: ReportBodies['trained']
     }
-  /** That this compactor is there, and what it is at; for people. */
-  | { readonly kind: 'archiving'; readonly body: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'archiving'; readonly body: ArchivingBody }
 
 export interface ReportsOptions {
   readonly topics: Pick<TopicNames, 'examples' | 'items' | 'reports'>
@@ -97,7 +96,14 @@ export class CompactorReports {
     const { kind, body } = report
     if ('generation' in report) this.#generation = report.generation
     const generation = this.#generation
-    const value = encodeReport({ role: 'compactor', instance, kind, generation, atMs, body })
+    const value = encodeReport({
+      role: 'compactor',
+      instance,
+      kind,
+      generation,
+      atMs,
+      body: { ...body },
+    })
     return { topic: topics.reports, key: `compactor/${instance}`, value, timestampMs: atMs }
   }
 }

@@ -241,13 +241,14 @@ export class CompactorSession {
       const labels = { role: 'compactor', topic: topics.examples, partition: String(partition) }
       metrics.consumerLag.set(labels, lag)
     }
-    const { failure } = this.#training
+    const { failure, frozen } = this.#training
     const body = {
       ...{
         day: openDay === null ? null : dayName(openDay),
         lag: this.#lags.reduce((sum, lag) => sum + lag, 0),
       },
       ...(failure === null ? {} : { failing: `${failure.day}: ${failure.message}` }),
+      ...(frozen === null ? {} : { waiting: `for another parent than ${frozen}, which is frozen` }),
     }
     this.#say([
       { kind: 'archiving', body },

@@ -50,6 +50,8 @@ export class CompactorTraining {
   /** Not known to the control document yet. */
   #trained: Trained | null = null
   #failure: Failure | null = null
+  /** The newest generation, if no full update can go on from it. */
+  #frozen: string | null = null
 
   constructor(options: TrainingOptions) {
     this.#options = options
@@ -68,14 +70,22 @@ export class CompactorTraining {
     return this.#failure
   }
 
-  onDocument({ states }: ControlDocument): void {
+  /** From which generation no full update can go on; it is waited for another one. */
+  get frozen(): string | null {
+    return this.#frozen
+  }
+
+  onDocument(document: ControlDocument): void {
+    const { states } = document
     if (this.#trained !== null && this.#trained.generation in states) this.#trained = null
+    if (newestUsable(document) !== this.#frozen) this.#frozen = null
   }
 
   /** Whether a day may begin now. */
   isFree(document: ControlDocument): boolean {
     if (this.#running !== null || this.#trained !== null) return false
-    return newestUsable(document) !== null && !this.isWaitingAfterFailure
+    const parent = newestUsable(document)
+    return parent !== null && parent !== this.#frozen && !this.isWaitingAfterFailure
   }
 
   get isWaitingAfterFailure(): boolean {
@@ -109,7 +119,9 @@ export class CompactorTraining {
         this.#failure = null
       })
       .catch((error: unknown) => {
-        if (!aborting.signal.aborted) this.failed(day, error)
+        if (aborting.signal.aborted) return
+        if (isFrozen(error)) this.#waitForAnother(parent, error)
+        else this.failed(day, error)
       })
       .finally(() => {
         this.#running = null
@@ -119,6 +131,13 @@ export class CompactorTraining {
     const progress = { share: 0, etaMs: null, examples: 0 }
     this.#running = { day, generation, aborting, ended, progress }
     this.#options.onNews(this.reports)
+  }
+
+  /** What is live stays so by choice: the days wait for a generation that can be trained. */
+  #waitForAnother(parent: string, error: FreshetError): void {
+    this.#frozen = parent
+    const fields = { parent, why: error.message }
+    this.#options.log.warn(fields, 'the days wait for a generation that can be trained')
   }
 
   /** The day waits, and all that come after it; archiving goes on. */
@@ -138,6 +157,10 @@ export class CompactorTraining {
     this.#running?.aborting.abort()
     await this.#running?.ended
   }
+}
+
+function isFrozen(error: unknown): error is FreshetError {
+  return error instanceof FreshetError && error.code === 'GENERATION_FROZEN'
 }
 
 function trainingOf({ day, generation, progress }: Running): CompactorReport {

@@ -118,7 +118,7 @@ export class FullUpdate {
   readonly #counters: Counters
   #waiting: Example[] = []
 
-  /** @throws FreshetError GENERATION_INVALID where nothing could be trained */
+  /** @throws FreshetError GENERATION_FROZEN where nothing could be trained */
   static async open(setup: FullUpdateSetup, resume?: FullUpdateSnapshot): Promise<FullUpdate> {
     const { engine, parent } = setup
     expectTrainable(parent.model)
@@ -337,12 +337,12 @@ export class FullUpdate {
 
 /**
  * @param parent as an error names it
- * @throws FreshetError GENERATION_INVALID where there is no gradient at all
+ * @throws FreshetError GENERATION_FROZEN where there is no gradient at all
  */
 export function expectTrainable(model: ModelSpec, parent = 'The parent'): void {
   if (frozenSides(model).length < sides.length) return
   throw new FreshetError(
-    'GENERATION_INVALID',
+    'GENERATION_FROZEN',
     `${parent} has towers that are ONNX graphs without gradient graphs, so no full update can go on from it, and what is live stays live: import it with gradient graphs (docs/import.md)`,
   )
 }

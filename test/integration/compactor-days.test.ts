@@ -1,4 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { DayTurns } from '../../src/cli/day-turns.ts'
+import { ReportWatch } from '../../src/cli/report-watch.ts'
+import { encodeReport } from '../../src/records/codec.ts'
 import type { Report } from '../../src/records/types.ts'
 import { fullGenerationId } from '../../src/runtime/full-update/job.ts'
 import {
@@ -10,6 +13,8 @@ import {
 import { openDirectoryStore } from '../../src/runtime/generation/artifact-store.ts'
 import { compactorRig, generation } from '../support/compactor-rig.ts'
 import type { CompactorRig } from '../support/compactor-rig.ts'
+import { asOpaque } from '../support/opaque.ts'
+import { silentLog } from '../support/own-servers.ts'
 
 const within = { timeout: 30_000, interval: 20 }
 
@@ -109,4 +114,55 @@ test('a full update that fails is said and tried again, and archiving goes on', 
   const ids = [fullGenerationId('2026-01-01', 'g0')]
   ids.push(fullGenerationId('2026-01-02', ids[0]!))
   await vi.waitFor(() => expect(Object.keys(rig.document().states)).toEqual(['g0', ...ids]), within)
+})
+
+/** A replay does not wait for the generation of the day, once the learner has come to its end. */
+async function replayPasses(rig: CompactorRig, day: string, live: string): Promise<void> {
+  const { config, kafka, topics } = rig
+  const reports = await ReportWatch.open(kafka, topics.reports, silentLog)
+  const turns = await DayTurns.open({ config, kafka, topics, log: silentLog }, reports)
+  onTestFinished(() => turns.close())
+  onTestFinished(() => reports.close())
+  const ended = turns.dayEnded(day, new AbortController().signal)
+  const learnedThrough = [{ offset: 30, eventTimeMs: Date.parse(day) + 24 * 3_600_000 }]
+  const body = { lineages: [{ generation: live, learnedThrough }] }
+  const about = { role: 'learner', instance: 'learner', kind: 'learned', generation: live }
+  const value = encodeReport({ ...about, atMs: Date.now(), body })
+  await rig.producer.send([
+    { topic: topics.reports, key: 'learner', value, timestampMs: Date.now() },
+  ])
+  expect(await ended).toMatchObject({ day, live, cut: [30] })
+}
+
+test('of a generation whose rows are frozen no full update is made, once and without an error; the days wait for another one', async () => {
+  const rig = await compactorRig(onTestFinished, { partitions: 1 })
+  const store = openDirectoryStore(rig.config.artifacts.dir)
+  const { seed, engine: _, ...model } = rig.config.model
+  const start = bootstrapGeneration('frozen', model, seed, 0)
+  const opaque = asOpaque(start.model, start.dense, { user: 'frozen', item: 'frozen' })
+  await writeGeneration(store, { ...start, ...opaque, kind: 'imported' })
+  await rig.control({ live: 'frozen', kept: ['frozen'], states: { frozen: 'live' } })
+  await rig.decide()
+  const { metrics } = rig.start()
+  await rig.send(0, [...clicks('2026-01-01', 30), '2026-01-02T00:00Z'])
+  const isWaiting = ({ body }: Report) =>
+    body['waiting'] === 'for another parent than frozen, which is frozen'
+  await vi.waitFor(() => expect(rig.reports.some(isWaiting)).toBe(true), within)
+  await replayPasses(rig, '2026-01-01', 'frozen')
+  await rig.send(0, ['2026-01-03T00:00Z'])
+  const sealed = async () => expect(await rig.archive.readSeal('2026-01-02')).not.toBeNull()
+  await vi.waitFor(sealed, within)
+  expect(rig.complaints).toEqual(['the days wait for a generation that can be trained'])
+  expect((await metrics.fullUpdates.get()).values).toEqual([])
+  await rig.control({
+    ...{ live: generation, kept: ['frozen', generation] },
+    states: { frozen: 'retired', [generation]: 'live' },
+  })
+  const ids = [fullGenerationId('2026-01-01', generation)]
+  ids.push(fullGenerationId('2026-01-02', ids[0]!))
+  await vi.waitFor(() => expect(rig.document().states).toHaveProperty(ids[1]!), within)
+  expect(rig.complaints).toHaveLength(1)
+  const before = rig.reports.length
+  await vi.waitFor(() => expect(rig.reports.length).toBeGreaterThan(before), within)
+  expect(isWaiting(rig.reports.at(-1)!)).toBe(false)
 })

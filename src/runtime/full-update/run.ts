@@ -36,7 +36,7 @@ const progressMs = 250
  * The full update of a day, from files alone: the parent's parameters, exactly the day's examples in one random order, once, all
  * parameters trained; then the generation is written. It goes on from its newest checkpoint, and a generation that is there
  * already is checked and returned. The same job gives the same bytes, however often it was interrupted.
- * @throws FreshetError GENERATION_INVALID, FILE_MISSING, FILE_INVALID; ABORTED by the signal, after a checkpoint
+ * @throws FreshetError GENERATION_INVALID, GENERATION_FROZEN, FILE_MISSING, FILE_INVALID; ABORTED by the signal, after a checkpoint
  */
 export async function runFullUpdate(
   job: FullUpdateJob,

@@ -126,9 +126,10 @@ test('from opaque towers ID rows go on, with the same graphs; without a gradient
   expect(trained.userDefaultRow).not.toEqual(start.userDefaultRow)
 
   await write('frozen', { user: 'frozen', item: 'frozen' })
-  await expect(run('frozen')).rejects.toThrow(
-    'Generation frozen has towers that are ONNX graphs without gradient graphs',
-  )
+  await expect(run('frozen')).rejects.toMatchObject({
+    code: 'GENERATION_FROZEN',
+    message: expect.stringContaining('Generation frozen has towers that are ONNX graphs') as string,
+  })
 })
 
 test('a day that is not there, or not sealed, and a parent that knows the day are refused', async () => {
