@@ -9,7 +9,8 @@ export interface LocalInstance {
   readonly settings: Readonly<Record<string, unknown>>
 }
 
-const file = '.freshet/run/instance.json'
+/** Not among the records of servers in `.freshet/run`: it may outlive its process, and they are read one by one. */
+const file = '.freshet/instance.json'
 
 export function writeLocalInstance(instance: LocalInstance): void {
   mkdirSync(dirname(file), { recursive: true })

@@ -108,7 +108,7 @@ export async function freePort(): Promise<number> {
 }
 
 async function serversOf({ dir }: Running): Promise<Servers & { readonly metricsUrl: string }> {
-  const text = await fs.readFile(path.join(dir, '.freshet/run/instance.json'), 'utf8')
+  const text = await fs.readFile(path.join(dir, '.freshet/instance.json'), 'utf8')
   const { metricsUrl, settings } = JSON.parse(text) as {
     metricsUrl: string
     settings: { kafka: { brokers: string[] }; redis: { url: string } }

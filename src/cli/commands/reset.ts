@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { existsSync, rmSync } from 'node:fs'
 import { FreshetError } from '../../errors.ts'
 import { endOrphans } from '../../runtime/local/orphans.ts'
-import { readLocalInstance } from '../../runtime/local-instance.ts'
+import { readLocalInstance, removeLocalInstance } from '../../runtime/local-instance.ts'
 
 /** What `npm start` remembers; the cache of downloaded servers is not among it. */
 const remembered = [
@@ -30,6 +30,7 @@ export function addResetCommand(program: Command): void {
       for (const { name, pid } of await endOrphans('.freshet/run')) {
         process.stdout.write(`ended ${name} (pid ${pid}), left over by a process that was killed\n`)
       }
+      removeLocalInstance()
       const folders = [...remembered, ...(options.cache === true ? ['.freshet/cache'] : [])].filter(
         (folder) => existsSync(folder),
       )

@@ -124,9 +124,17 @@ async function readProcess(
 async function readRecord(file: string): Promise<RunRecord | null> {
   const text = await fs.readFile(file, 'utf8').catch(() => null)
   if (text === null) return null
-  const parsed: unknown = JSON.parse(text)
+  const parsed = parseJson(text)
   if (isRunRecord(parsed)) return parsed
   throw new FreshetError('FILE_INVALID', `${file} is no run record: delete it`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
 }
 
 function isRunRecord(value: unknown): value is RunRecord {

@@ -3,11 +3,12 @@ import fs from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { fetchBroker, startBroker } from '../../../src/runtime/local/kafka-broker.ts'
 import { fetchRedisServer, startRedis } from '../../../src/runtime/local/redis-server.ts'
 import { endOrphans } from '../../../src/runtime/local/orphans.ts'
 import { cacheDir, silentLog, temporaryDir } from '../../support/own-servers.ts'
+import { startRole } from '../../support/role-process.ts'
 
 test('a broker whose owner was killed is ended by the next start, which goes on with its data', async () => {
   const dir = await temporaryDir(onTestFinished)
@@ -28,6 +29,34 @@ test('reset ends orphans and forgets their records', async () => {
   expect(ended).toMatchObject([{ name: 'redis', pid: orphan.pid }])
   expect(isAlive(orphan.pid)).toBe(false)
   expect(await fs.readdir(path.join(dir, 'run'))).toEqual([])
+})
+
+test('after a start that was killed, freshet reset ends its servers and forgets all that it stored', async () => {
+  const dir = await temporaryDir(onTestFinished)
+  const folder = path.join(dir, '.freshet')
+  await fs.mkdir(folder)
+  await fs.symlink(cacheDir, path.join(folder, 'cache'))
+  const args = ['start', '--set', 'metrics.port=0']
+  const start = startRole(onTestFinished, { name: 'start', dir, args })
+  const instance = () => fs.readFile(path.join(folder, 'instance.json'), 'utf8')
+  await vi.waitFor(instance, { timeout: 60_000, interval: 100 })
+  await start.kill()
+  const reset = startRole(onTestFinished, { name: 'reset', dir, args: ['reset'] })
+  const said = () => fs.readFile(reset.logFile, 'utf8')
+  await vi.waitFor(async () => expect(await said()).toContain('forgotten: .freshet/data'), 30_000)
+  expect(await said()).toMatch(/^ended kafka .*\nended redis .*\n/)
+  expect(await fs.readdir(folder)).toEqual(['cache'])
+})
+
+test('a record that cannot be read is named', async () => {
+  const dir = await temporaryDir(onTestFinished)
+  for (const text of ['', '{"name":"redis"}']) {
+    await fs.writeFile(path.join(dir, 'redis.json'), text)
+    await expect(endOrphans(dir)).rejects.toMatchObject({
+      code: 'FILE_INVALID',
+      message: `${path.join(dir, 'redis.json')} is no run record: delete it`,
+    })
+  }
 })
 
 test('a process that merely has the recorded pid is left alone', async () => {
