@@ -35,7 +35,7 @@ export interface LogLine extends Readonly<Record<string, unknown>> {
   readonly msg: string
 }
 
-const startWithinMs = 30_000
+const startWithinMs = 60_000
 const stopWithinMs = 15_000
 
 /** Starts `freshet <arguments>` as a process of its own in `dir`. It is killed at the end, whatever state it is in. */
