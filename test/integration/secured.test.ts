@@ -18,7 +18,7 @@ import { startRole } from '../support/role-process.ts'
 import type { RoleProcess } from '../support/role-process.ts'
 import { securedKafka, type SecuredKafka } from '../support/secured-kafka.ts'
 import { securedRedis, untilState, type SecuredRedis } from '../support/secured-redis.ts'
-import { clickTrial } from '../support/trials.ts'
+import { askUntil, clickTrial } from '../support/trials.ts'
 import type { Outside } from '../support/trials.ts'
 
 const cleanUps: (() => Promise<void>)[] = []
@@ -219,6 +219,34 @@ test('a role says at once that its password is wrong, and again and again that t
   expect(waiting['reason']).toContain('unable to verify')
 })
 
+test('SCRAM-SHA-256 does as well, and a certificate instead of a password, which has to be there', async () => {
+  const { dir } = target
+  const sha256 = settings({ 'kafka.sasl.mechanism': 'scram-sha-256' })
+  const { brokers, tls } = kafka.mutual
+  const none = settings({ 'kafka.brokers': brokers, 'kafka.sasl.mechanism': 'none' })
+  const { certFile, keyFile } = tls
+  const certificate = [
+    ...none,
+    ...settings({ 'kafka.tls.certFile': certFile, 'kafka.tls.keyFile': keyFile }),
+  ]
+  const answers = await Promise.all([
+    target.run('status', ...sha256),
+    target.run('status', ...certificate),
+  ])
+  for (const { code, stdout, stderr } of answers) {
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/learner +\d+ +learned/)
+  }
+  const args = ['joiner', '--config', path.join(dir, 'freshet.yaml'), ...none]
+  const joiner = startRole(onTestFinished, { name: 'no-certificate', dir, args })
+  const waiting = await joiner.waitForLog(({ msg }) => msg.startsWith('waiting for Kafka at'))
+  expect(waiting['reason']).toMatch(/alert (bad certificate|certificate required)/)
+  const found = await examine(target, '--only', 'brokers', ...none)
+  expect(find(found, 'brokers/reachable')).toMatchObject({
+    mend: expect.stringContaining('kafka.tls.certFile'),
+  })
+})
+
 test('rights that are missing are named, and the commands that doctor prints give them', async () => {
   for (const admin of redis.admins) {
     await admin.acl('SETUSER', 'guest', 'on', '>guest', '~freshet:*', '+@all', '-evalsha')
@@ -267,6 +295,32 @@ test('a slot that no node has is a cluster that has failed', async () => {
       `redis-cli --tls --cacert ${target.config.redis.caFile} --cluster fix`,
     ),
   })
+}, 120_000)
+
+test('with a Redis primary gone replies are DEGRADED; once it is back, and empty, every user has the row of before', async () => {
+  const { client } = outside
+  const ask = (userId: string) => client.recall({ userId, k: 5, timeoutMs: 20_000 })
+  const users = Array.from({ length: 8 }, (_, i) => `redis-user-${i}`)
+  for (const user of users) await clickTrial(outside, user, user)
+  const before = new Map(
+    await Promise.all(users.map(async (user) => [user, await ask(user)] as const)),
+  )
+  await redis.kill(0)
+  const isDegraded = async () =>
+    (await Promise.all(users.map(ask))).some(({ status }) => status === 'DEGRADED')
+  await expect.poll(isDegraded, { timeout: 30_000 }).toBe(true)
+  await redis.restart(0)
+  await untilState(redis.admins, 'ok')
+  for (const [user, { userEventTime, userOffset }] of before) {
+    const reply = await askUntil(
+      () => ask(user),
+      ({ status }) => status === 'OK',
+      user,
+    )
+    expect(reply).toMatchObject({ userEventTime, userOffset })
+  }
+  expect(before.get(users[0]!)!.userOffset).not.toBeNull()
+  await clickTrial(outside, users[0]!, 'after-redis')
 }, 120_000)
 
 test('with one broker gone a click still changes recall, and doctor says what is left', async () => {

@@ -12,27 +12,28 @@ interface Authority {
   readonly key: KeyObject
 }
 
-/** An authority of its own, and a certificate that it has signed for these addresses (IPv4). */
+/** An authority of its own, and what it has signed: for a server at these addresses (IPv4), and for the client `CN=freshet`. */
 export function certificates(addresses: readonly string[]): {
   readonly authority: string
   readonly server: Certificate
+  readonly client: Certificate
 } {
   const { privateKey, publicKey } = newKeys()
   const authority = { name: 'freshet test authority', key: privateKey }
-  const own = newKeys()
   const isAuthority = extension('551d13', sequence(der(0x01, Buffer.of(0xff))))
   const names = addresses.map((address) => der(0x87, Buffer.from(address.split('.').map(Number))))
   return {
     authority: signed(authority, authority.name, publicKey, isAuthority),
-    server: {
-      certificate: signed(
-        authority,
-        'server',
-        own.publicKey,
-        extension('551d11', sequence(...names)),
-      ),
-      key: own.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    },
+    server: certificateOf(authority, 'server', extension('551d11', sequence(...names))),
+    client: certificateOf(authority, 'freshet', extension('551d13', sequence())),
+  }
+}
+
+function certificateOf(authority: Authority, subject: string, extensions: Buffer): Certificate {
+  const { privateKey, publicKey } = newKeys()
+  return {
+    certificate: signed(authority, subject, publicKey, extensions),
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   }
 }
 

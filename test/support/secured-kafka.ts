@@ -13,7 +13,7 @@ import {
 import { askPort, choosePorts, loopback } from '../../src/runtime/local/loopback-ports.ts'
 import { claimRun } from '../../src/runtime/local/orphans.ts'
 import { startServer, type ServerProcess } from '../../src/runtime/local/server-process.ts'
-import type { Certificate } from './certificates.ts'
+import type { certificates } from './certificates.ts'
 import { cacheDir, silentLog, type OnEnd } from './own-servers.ts'
 
 export interface SecuredKafka {
@@ -24,6 +24,8 @@ export interface SecuredKafka {
   /** The same by PLAIN, for one that may do everything and for one that may do nothing. */
   readonly admin: KafkaSettings
   readonly guest: KafkaSettings
+  /** The principal of `freshet` by its certificate, at listeners that ask for one. */
+  readonly mutual: Omit<KafkaSettings, 'sasl'>
   /** SIGKILL, as a crash would; resolves when the process is gone. @param index of its address in `brokers` */
   kill(index: number): Promise<void>
 }
@@ -31,7 +33,12 @@ export interface SecuredKafka {
 export interface KafkaSettings {
   readonly brokers: readonly string[]
   readonly replicationFactor: number
-  readonly tls: { readonly enabled: true; readonly caFile: string }
+  readonly tls: {
+    readonly enabled: true
+    readonly caFile: string
+    readonly certFile?: string
+    readonly keyFile?: string
+  }
   readonly sasl: {
     readonly mechanism: 'scram-sha-512' | 'plain'
     readonly username: string
@@ -42,8 +49,8 @@ export interface KafkaSettings {
 interface Node {
   readonly id: number
   readonly dataDir: string
-  /** For clients, for brokers and for controllers. */
-  readonly ports: readonly [number, number, number]
+  /** For clients, for brokers, for controllers and for clients with certificates. */
+  readonly ports: readonly [number, number, number, number]
 }
 
 const nodeCount = 3
@@ -56,22 +63,20 @@ const passwords = { freshet: 'freshet-secret', admin: 'admin-secret', guest: 'gu
  */
 export async function securedKafka(
   onEnd: OnEnd,
-  options: { readonly dir: string; readonly authority: string; readonly server: Certificate },
+  options: { readonly dir: string } & ReturnType<typeof certificates>,
 ): Promise<SecuredKafka> {
-  const { dir, authority, server } = options
-  const keyStore = path.join(dir, 'kafka.pem')
-  await fs.writeFile(keyStore, server.key + server.certificate)
-  const caFile = path.join(dir, 'ca.pem')
-  await fs.writeFile(caFile, authority)
+  const { dir } = options
+  const files = await writeFiles(dir, options)
+  const { caFile, certFile, keyFile } = files
   const nodes: Node[] = []
   for (let id = 1; id <= nodeCount; id++) {
     const dataDir = path.join(dir, `kafka-${id}`)
-    const [client, broker, controller] = await choosePorts(dataDir, 3, undefined, 'a Kafka node')
-    nodes.push({ id, dataDir, ports: [client!, broker!, controller!] })
+    const ports = await choosePorts(dataDir, 4, undefined, 'a Kafka node')
+    nodes.push({ id, dataDir, ports: ports as [number, number, number, number] })
   }
   const voters = nodes.map(({ id, ports }) => `${id}@${loopback}:${ports[2]}`).join(',')
   for (const node of nodes) {
-    await fs.writeFile(propertiesOf(node), serverProperties(node, voters, keyStore))
+    await fs.writeFile(propertiesOf(node), serverProperties(node, voters, files))
   }
   await formatAll(nodes)
   const running = await Promise.all(nodes.map((node) => startNode(onEnd, node, dir)))
@@ -88,6 +93,11 @@ export async function securedKafka(
   return {
     ...{ brokers, admin, guest: settings('guest', 'plain') },
     freshet: settings('freshet', 'scram-sha-512'),
+    mutual: {
+      brokers: nodes.map(({ ports }) => `${loopback}:${ports[3]}`),
+      replicationFactor: nodeCount,
+      tls: { enabled: true, caFile, certFile, keyFile },
+    },
     kill: async (index) => {
       process.kill(running[index]!.pid, 'SIGKILL')
       await running[index]!.exited
@@ -95,25 +105,54 @@ export async function securedKafka(
   }
 }
 
+interface Files {
+  readonly keyStore: string
+  readonly caFile: string
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+async function writeFiles(
+  dir: string,
+  { authority, server, client }: ReturnType<typeof certificates>,
+): Promise<Files> {
+  const write = async (name: string, text: string): Promise<string> => {
+    const file = path.join(dir, name)
+    await fs.writeFile(file, text)
+    return file
+  }
+  return {
+    keyStore: await write('kafka.pem', server.key + server.certificate),
+    caFile: await write('ca.pem', authority),
+    certFile: await write('client.pem', client.certificate),
+    keyFile: await write('client.key', client.key),
+  }
+}
+
 function propertiesOf({ dataDir }: Node): string {
   return path.join(dataDir, 'server.properties')
 }
 
-function serverProperties({ id, dataDir, ports }: Node, voters: string, keyStore: string): string {
-  const [client, broker, controller] = ports
-  const toBrokers = `CLIENT://${loopback}:${client},INTERNAL://${loopback}:${broker}`
+function serverProperties({ id, dataDir, ports }: Node, voters: string, files: Files): string {
+  const [client, broker, controller, mutual] = ports
+  const toBrokers = `CLIENT://${loopback}:${client},INTERNAL://${loopback}:${broker},MUTUAL://${loopback}:${mutual}`
   const login = 'org.apache.kafka.common.security'
   return `process.roles=broker,controller
 node.id=${id}
 controller.quorum.voters=${voters}
 listeners=${toBrokers},CONTROLLER://${loopback}:${controller}
 advertised.listeners=${toBrokers}
-listener.security.protocol.map=CLIENT:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENT:SASL_SSL,INTERNAL:PLAINTEXT,MUTUAL:SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
 ssl.keystore.type=PEM
-ssl.keystore.location=${keyStore}
-sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+ssl.keystore.location=${files.keyStore}
+ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location=${files.caFile}
+sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN
+listener.name.client.scram-sha-256.sasl.jaas.config=${login}.scram.ScramLoginModule required;
 listener.name.client.scram-sha-512.sasl.jaas.config=${login}.scram.ScramLoginModule required;
 listener.name.client.plain.sasl.jaas.config=${login}.plain.PlainLoginModule required user_admin="${passwords.admin}" user_guest="${passwords.guest}";
 connections.max.reauth.ms=15000
@@ -144,9 +183,11 @@ broker.heartbeat.interval.ms=500
 /** One run of the storage tool: what it leaves differs between nodes in the ids alone. */
 async function formatAll([first, ...others]: readonly Node[]): Promise<void> {
   const libsDir = await fetchBroker(cacheDir)
-  const scram = `SCRAM-SHA-512=[name=freshet,password=${passwords.freshet}]`
+  const scram = ['SCRAM-SHA-512', 'SCRAM-SHA-256'].flatMap((mechanism) => [
+    ...['--add-scram', `${mechanism}=[name=freshet,password=${passwords.freshet}]`],
+  ])
   const java = await javaOrThrow()
-  await formatOnce(first!.dataDir, propertiesOf(first!), java, libsDir, ['--add-scram', scram])
+  await formatOnce(first!.dataDir, propertiesOf(first!), java, libsDir, scram)
   for (const { id, dataDir } of others) {
     const log = path.join(dataDir, 'log')
     await fs.cp(path.join(first!.dataDir, 'log'), log, { recursive: true })

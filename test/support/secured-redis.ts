@@ -13,6 +13,10 @@ export interface SecuredRedis {
   /** Connected to each primary by a user that may do everything. */
   readonly admins: readonly Redis[]
   readonly adminPassword: string
+  /** SIGKILL, as a crash would; resolves when the process is gone. @param index of its address in `url` */
+  kill(index: number): Promise<void>
+  /** Comes back with its slots and its users, and without a key. */
+  restart(index: number): Promise<void>
 }
 
 const primaries = 3
@@ -22,7 +26,9 @@ const readyWithinMs = 30_000
 const portsFrom = 20_000
 const portsTo = 22_000
 
-/** A cluster of three primaries that speak TLS, to each other too, and know the default user by a password. */
+/**
+ * A cluster of three primaries that speak TLS, to each other too, and know the default user by a password; `ACL SAVE` keeps users.
+ */
 export async function securedRedis(
   onEnd: OnEnd,
   options: { readonly dir: string; readonly authority: string; readonly server: Certificate },
@@ -33,21 +39,27 @@ export async function securedRedis(
     await fs.writeFile(path.join(dir, `redis-${name}.pem`), text)
   }
   const adminPassword = 'redis-admin-secret'
-  const started = await Promise.all(
+  const nodes = await Promise.all(
     Array.from({ length: primaries }, (_, index) => startNode(onEnd, dir, index)),
   )
-  const admins = started.map(({ url }) => new Redis(url))
+  const admins = nodes.map(({ url }) => new Redis(url))
+  for (const admin of admins) admin.on('error', () => undefined)
   onEnd(() => Promise.resolve(admins.forEach((admin) => admin.disconnect())))
   for (const [index, admin] of admins.entries()) {
     const from = Math.floor((index * slots) / primaries)
     const to = Math.floor(((index + 1) * slots) / primaries)
     await admin.cluster('ADDSLOTS', ...Array.from({ length: to - from }, (_, i) => from + i))
-    await admin.cluster('MEET', '127.0.0.1', started[0]!.tlsPort)
+    await admin.cluster('MEET', '127.0.0.1', nodes[0]!.tlsPort)
     await admin.acl('SETUSER', 'default', 'resetpass', `>${adminPassword}`)
+    admin.options.password = adminPassword
   }
   await untilState(admins, 'ok')
-  const url = started.map(({ tlsPort }) => `rediss://127.0.0.1:${tlsPort}`).join(',')
-  return { url, admins, adminPassword }
+  const url = nodes.map(({ tlsPort }) => `rediss://127.0.0.1:${tlsPort}`).join(',')
+  return {
+    ...{ url, admins, adminPassword },
+    kill: (index) => nodes[index]!.kill(),
+    restart: (index) => nodes[index]!.restart(),
+  }
 }
 
 /** Waits until every primary calls the cluster this. */
@@ -65,22 +77,34 @@ async function startNode(onEnd: OnEnd, dir: string, index: number) {
   const binary = await fetchRedisServer(cacheDir)
   const name = `redis-${index + 1}`
   const pem = (what: string) => path.join(dir, `redis-${what}.pem`)
+  const aclFile = path.join(dir, `${name}.acl`)
+  await fs.writeFile(aclFile, '')
+  const start = (port: number, tlsPort: number) =>
+    startRedis({
+      ...{ binary, dataDir: path.join(dir, name), runDir: path.join(dir, `run-${name}`) },
+      ...{ port, persist: false, log: silentLog },
+      args: [
+        ...['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--tls-port', String(tlsPort)],
+        ...['--tls-ca-cert-file', pem('ca'), '--tls-auth-clients', 'no'],
+        ...['--tls-cert-file', pem('cert'), '--tls-key-file', pem('key')],
+        ...['--aclfile', aclFile],
+      ],
+    })
   for (;;) {
     const [port, tlsPort] = [0, 1].map(
       () => portsFrom + Math.floor(Math.random() * (portsTo - portsFrom)),
-    )
+    ) as [number, number]
     try {
-      const running = await startRedis({
-        ...{ binary, dataDir: path.join(dir, name), runDir: path.join(dir, `run-${name}`) },
-        ...{ port: port!, persist: false, log: silentLog },
-        args: [
-          ...['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--tls-port', String(tlsPort)],
-          ...['--tls-ca-cert-file', pem('ca'), '--tls-auth-clients', 'no'],
-          ...['--tls-cert-file', pem('cert'), '--tls-key-file', pem('key')],
-        ],
-      })
+      let running = await start(port, tlsPort)
       onEnd(() => running.stop())
-      return { url: running.url, tlsPort: tlsPort! }
+      return {
+        ...{ url: running.url, tlsPort },
+        kill: async (): Promise<void> => {
+          process.kill(running.pid, 'SIGKILL')
+          await running.exited
+        },
+        restart: async (): Promise<void> => void (running = await start(port, tlsPort)),
+      }
     } catch (error) {
       // Another process has one of the ports.
       const isTaken =

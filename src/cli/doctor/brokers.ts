@@ -65,6 +65,9 @@ export function remedyOf(why: string): string {
   if (/altnames/.test(why)) {
     return 'kafka.brokers, and advertised.listeners of the brokers: names that are in their certificates'
   }
+  if (/alert.*(bad certificate|certificate required)/.test(why)) {
+    return 'kafka.tls.certFile and kafka.tls.keyFile: the broker asks for a certificate of the client'
+  }
   if (/certificate|self-signed|self signed|CERT|issuer/.test(why)) {
     return "kafka.tls.caFile: the certificate of the broker's authority"
   }

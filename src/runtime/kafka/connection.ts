@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/schema.ts'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
+import { readTlsFiles } from '../tls-files.ts'
 import { codecsReady } from './codecs.ts'
 import {
   isConnectionFailure,
@@ -219,22 +219,6 @@ export class Connection {
   }
 }
 
-function tlsOptions(tls: Config['kafka']['tls']): object | undefined {
-  if (!tls.enabled) return undefined
-  return {
-    rejectUnauthorized: tls.rejectUnauthorized,
-    ...(tls.caFile === undefined ? {} : { ca: [readPem(tls.caFile)] }),
-    ...(tls.certFile === undefined ? {} : { cert: readPem(tls.certFile) }),
-    ...(tls.keyFile === undefined ? {} : { key: readPem(tls.keyFile) }),
-  }
-}
-
-function readPem(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new FreshetError('FILE_MISSING', `kafka.tls: cannot read ${file}: ${messageOf(error)}`, {
-      cause: error,
-    })
-  }
+function tlsOptions({ enabled, rejectUnauthorized, ...names }: Config['kafka']['tls']) {
+  return enabled ? { rejectUnauthorized, ...readTlsFiles('kafka.tls', names) } : undefined
 }

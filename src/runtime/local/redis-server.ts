@@ -54,7 +54,8 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
     dataDir,
     isReady: async () => {
       const answer = await askPort(port!, Buffer.from('PING\r\n'), 1_000)
-      return answer?.toString().startsWith('+PONG') === true
+      // One that asks for a password first answers as well.
+      return /^(\+PONG|-NOAUTH)/.test(String(answer))
     },
     readyWithinMs: 60_000,
     stopWithinMs: 10_000,

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { Cluster, Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
 import type { Config } from '../../config/schema.ts'
 import { FreshetError, messageOf } from '../../errors.ts'
 import type { Logger } from '../ports.ts'
+import { readTlsFiles } from '../tls-files.ts'
 
 export type RedisConfig = Config['redis']
 export type RedisConnection = Redis | Cluster
@@ -16,7 +16,7 @@ const reconnectDelayMaxMs = 1_000
 /**
  * A connection that fails at once while Redis is away, instead of queueing without bound, and that reconnects for ever.
  * @param isExamined a cluster is connected to also when it has failed, and then refuses commands that have keys
- * @throws FreshetError CONFIG_INVALID for an address that is not redis:// or rediss://, or an unreadable caFile
+ * @throws FreshetError CONFIG_INVALID for an address that is not redis:// or rediss://; FILE_MISSING, FILE_INVALID for caFile
  */
 export function connect(config: RedisConfig, isExamined = false): RedisConnection {
   const addresses = config.url.split(',').map((url) => parseAddress(url.trim()))
@@ -126,15 +126,9 @@ function credentials(config: RedisConfig, address: Address): ClientOptions {
 }
 
 function tls(config: RedisConfig, isTls: boolean): ClientOptions {
-  if (!isTls) return {}
-  if (config.caFile === undefined) return { tls: {} }
-  try {
-    return { tls: { ca: readFileSync(config.caFile) } }
-  } catch (cause) {
-    throw invalid(`redis.caFile ${config.caFile} cannot be read: ${messageOf(cause)}`, cause)
-  }
+  return isTls ? { tls: readTlsFiles('redis', { caFile: config.caFile }) } : {}
 }
 
-function invalid(message: string, cause?: unknown): FreshetError {
-  return new FreshetError('CONFIG_INVALID', message, { cause })
+function invalid(message: string): FreshetError {
+  return new FreshetError('CONFIG_INVALID', message)
 }

@@ -795,6 +795,8 @@ test.each([
   ['SASL PLAIN authentication failed: Authentication failed', 'kafka.sasl.mechanism'],
   ['unable to verify the first certificate', 'kafka.tls.caFile'],
   ["Hostname/IP does not match certificate's altnames", 'advertised.listeners'],
+  ['SSL routines:ssl3_read_bytes:sslv3 alert bad certificate: 42', 'kafka.tls.certFile'],
+  ['tlsv13 alert certificate required:SSL alert number 116', 'kafka.tls.certFile'],
   ['wrong version number', 'kafka.tls.enabled: false'],
   ['read ECONNRESET', 'kafka.tls.enabled: true'],
   ['connect ECONNREFUSED', 'FRESHET_KAFKA_BROKERS'],
