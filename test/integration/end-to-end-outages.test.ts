@@ -82,7 +82,7 @@ test('a start whose servers were killed ends when it is told to and says what it
     }
     process.kill(pid, 'SIGKILL')
   }
-  for (const heard of ['Redis is away', 'controller: the role failed and is started again']) {
+  for (const heard of ['Redis is away', 'waiting for Kafka at']) {
     await vi.waitFor(() => expect(said()).toContain(heard), 30_000)
   }
   expect(await start.stop(60_000)).toBe(1)

@@ -18,7 +18,7 @@ export async function watchTransactions(
   config: Config['kafka'],
   topic: string,
 ): Promise<TransactionWatch> {
-  const connection = new Connection({ config, log: silentLog, onUp: () => {} })
+  const connection = new Connection({ config, log: silentLog, presence: { take: () => undefined } })
   await connection.open([topic])
   const partitions = connection.partitionsOf(topic).map(({ partitionId }) => partitionId)
   const openAt = async (): Promise<(number | null)[]> => {

@@ -62,6 +62,10 @@ async function create(
       error instanceof Error && 'errors' in error ? (error.errors as unknown[]) : [error]
     // Another process may have been faster.
     const real = errors.find((e) => protocolType(e) !== 'TOPIC_ALREADY_EXISTS')
+    if (protocolType(real) === 'INVALID_REPLICATION_FACTOR') {
+      const why = `create topics: kafka.replicationFactor is ${replicationFactor}, and fewer brokers than that are there: start the others, or set it lower`
+      throw new FreshetError('BROKER_UNAVAILABLE', why, { cause: real })
+    }
     if (real !== undefined) throw toFreshetError(real, 'create topics')
   }
 }

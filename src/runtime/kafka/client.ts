@@ -14,6 +14,7 @@ import { committedOf, createTopics, offsetsOf, topicExists } from './admin.ts'
 import { Connection } from './connection.ts'
 import { GroupMember } from './group-member.ts'
 import { IdempotentProducer } from './idempotent-producer.ts'
+import { KafkaPresence } from './presence.ts'
 import { readRange } from './read-range.ts'
 import { openTail } from './tail.ts'
 import { KafkajsTransactionalProducer } from './transactional-producer.ts'
@@ -25,17 +26,17 @@ export interface KafkaClientOptions {
   readonly onUp?: (isUp: boolean) => void
 }
 
-const waitingLogMs = 5_000
-
 interface Closable {
   close(): Promise<void>
 }
 
 export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
   const { config, log } = options
-  const onUp = whenChanged(options.onUp ?? (() => undefined))
+  const { brokers } = config
+  const onUp = options.onUp ?? (() => undefined)
+  const presence = new KafkaPresence({ brokers, log, onUp })
   const opened = new Set<Closable>()
-  const newConnection = () => new Connection({ config, log, onUp })
+  const newConnection = () => new Connection({ config, log, presence })
   const shared = newConnection()
   let sharedOpen: Promise<void> | null = null
   let isClosed = false
@@ -87,11 +88,15 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
     topicExists: async (topic) => topicExists(await connected(), topic),
     offsets: async (topic) => offsetsOf(await connected(), topic),
     committed: async (groupId, topic) => committedOf(await connected(), groupId, topic),
-    waitUntilReachable: (signal) => untilReachable(connected, shared, config, log, signal),
+    waitUntilReachable: (signal) =>
+      presence.during(
+        Promise.race([untilReachable(connected, config), whenAborted(signal).promise]),
+      ),
     close: async () => {
       isClosed = true
       await Promise.all([...opened].map((one) => one.close()))
       shared.close()
+      presence.close()
     },
   }
 }
@@ -102,41 +107,17 @@ export function createKafkaClient(options: KafkaClientOptions): KafkaClient {
  */
 async function untilReachable(
   connected: () => Promise<Connection>,
-  shared: Connection,
-  config: Config['kafka'],
-  log: Logger,
-  signal: AbortSignal,
+  { topicPrefix }: Config['kafka'],
 ): Promise<void> {
-  const waiting = setInterval(() => {
-    const { brokers } = config
-    log.warn({ brokers, reason: shared.lastFailure }, `waiting for Kafka at ${brokers.join(', ')}`)
-  }, waitingLogMs)
-  try {
-    await Promise.race([
-      connected().then(async (connection) => {
-        // Spelt like those of the roles, so that rights on a prefix cover them.
-        const coordinators = [
-          [`${config.topicPrefix}.start-up`, 0],
-          [`${config.topicPrefix}-start-up`, 1],
-        ] as const
-        for (const [id, type] of coordinators) {
-          await connection.retrying(`find the coordinator of ${id}`, () =>
-            connection.findCoordinator(id, type),
-          )
-        }
-      }),
-      whenAborted(signal).promise,
-    ])
-  } finally {
-    clearInterval(waiting)
-  }
-}
-
-function whenChanged(tell: (isUp: boolean) => void): (isUp: boolean) => void {
-  let last: boolean | null = null
-  return (isUp) => {
-    if (isUp === last) return
-    last = isUp
-    tell(isUp)
+  const connection = await connected()
+  // Spelt like those of the roles, so that rights on a prefix cover them.
+  const coordinators = [
+    [`${topicPrefix}.start-up`, 0],
+    [`${topicPrefix}-start-up`, 1],
+  ] as const
+  for (const [id, type] of coordinators) {
+    await connection.retrying(`find the coordinator of ${id}`, () =>
+      connection.findCoordinator(id, type),
+    )
   }
 }

@@ -15,12 +15,13 @@ import {
 } from './errors.ts'
 import type { Broker, KafkajsCluster, ProtocolRequest, SocketOptions } from './kafkajs.ts'
 import { Cluster, defaultSocket, quietLogger } from './kafkajs.ts'
+import type { KafkaPresence } from './presence.ts'
 
 export interface ConnectionSettings {
   readonly config: Config['kafka']
   readonly log: Logger
-  /** Told whenever brokers start or stop answering. */
-  readonly onUp: (isUp: boolean) => void
+  /** Told of each answer and each failure to get one. */
+  readonly presence: Pick<KafkaPresence, 'take'>
 }
 
 /**
@@ -32,7 +33,6 @@ export class Connection {
   readonly #settings: ConnectionSettings
   readonly #sockets = new Set<Socket>()
   readonly #closing = new AbortController()
-  #lastFailure: string | null = null
 
   constructor(settings: ConnectionSettings) {
     const { config, log } = settings
@@ -60,11 +60,6 @@ export class Connection {
 
   get isClosed(): boolean {
     return this.#closing.signal.aborted
-  }
-
-  /** Why a broker did not answer last; null: none has failed to. */
-  get lastFailure(): string | null {
-    return this.#lastFailure
   }
 
   /** Aborted by `close`. */
@@ -150,7 +145,7 @@ export class Connection {
   async #on<T>(broker: Broker, call: () => Promise<T>): Promise<T> {
     try {
       const answer = await call()
-      this.#settings.onUp(true)
+      this.#settings.presence.take(null)
       return answer
     } catch (error) {
       if (isConnectionFailure(error)) await broker.disconnect()
@@ -172,7 +167,7 @@ export class Connection {
       if (this.isClosed) throw new FreshetError('ABORTED', `${what}: the connection was closed`)
       try {
         const result = await attempt()
-        this.#settings.onUp(true)
+        this.#settings.presence.take(null)
         return result
       } catch (error) {
         if (this.isClosed) throw new FreshetError('ABORTED', `${what}: closed`, { cause: error })
@@ -199,9 +194,9 @@ export class Connection {
 
   async #recover(error: unknown, what: string): Promise<void> {
     if (isConnectionFailure(error)) {
-      this.#settings.onUp(false)
-      this.#lastFailure = messageOf(error)
-      this.#settings.log.debug({ error: this.#lastFailure }, `${what}: no answer, trying again`)
+      const failure = messageOf(error)
+      this.#settings.presence.take(failure)
+      this.#settings.log.debug({ error: failure }, `${what}: no answer, trying again`)
     }
     if (isPending(error)) return
     await this.refresh().catch(() => undefined)

@@ -43,6 +43,9 @@ const connectionNames = new Set([
   'KafkaJSRequestTimeoutError',
 ])
 
+/** kafkajs gives it no name: a broker that was lost between being connected and being asked. */
+const notConnected = 'Broker not connected'
+
 const coordinatorNotFound = 'KafkaJSGroupCoordinatorNotFound'
 
 /** Metadata is old or not there yet. */
@@ -72,7 +75,8 @@ export function protocolType(error: unknown): string {
 }
 
 export function isConnectionFailure(error: unknown): boolean {
-  return find(error, (e) => (connectionNames.has(e.name) ? true : undefined)) ?? false
+  const isOne = (e: ErrorLike) => connectionNames.has(e.name) || e.message === notConnected
+  return find(error, (e) => isOne(e) || undefined) ?? false
 }
 
 /** Whether the same call may succeed later without anybody doing anything about it. */
@@ -127,6 +131,7 @@ function codeOf(error: unknown): ErrorCode {
 
 interface ErrorLike {
   readonly name: string
+  readonly message: string
   readonly type?: unknown
   readonly cause?: unknown
 }

@@ -172,7 +172,7 @@ export class KafkaExaminer {
 }
 
 function connectionTo(config: Config['kafka'], log: Logger): Connection {
-  return new Connection({ config, log, onUp: () => undefined })
+  return new Connection({ config, log, presence: { take: () => undefined } })
 }
 
 async function describeConfigs(

@@ -35,24 +35,31 @@ test('a broker that dies and comes back loses nothing, repeats nothing and keeps
   expect(valuesOf([...byOffset().values()])).toEqual(range(0, sends.length * 10))
 }, 90_000)
 
-test('a broker that is away at the start is waited for, and said so', async () => {
+test('a broker that is away, at the start or later, is waited for and said so', async () => {
   const broker = await ownBroker(onTestFinished)
   await broker.stop()
   const said: string[] = []
   const log: Logger = {
     ...silentLog,
     warn: (_, message) => void said.push(message),
+    info: (_, message) => void said.push(message),
     child: () => log,
   }
   const kafka = testClient({ brokers: [broker.address] }, log)
   const reachable = kafka.waitUntilReachable(new AbortController().signal)
-  await eventually(
-    () => said.some((line) => line.includes(broker.address)),
-    'it says what it waits for',
-  )
+  const waits = () => said.includes(`waiting for Kafka at ${broker.address}`)
+  await eventually(waits, 'it says what it waits for')
   await broker.restart()
   await reachable
   expect(await kafka.topicExists(randomName('absent'))).toBe(false)
+  expect(said.splice(0).at(-1)).toBe('Kafka answers')
+
+  await broker.kill()
+  const exists = kafka.topicExists(randomName('absent'))
+  await eventually(waits, 'it says that the broker is gone')
+  await broker.restart()
+  expect(await exists).toBe(false)
+  expect(said.at(-1)).toBe('Kafka answers')
 }, 60_000)
 
 test('a topic that is met for the first time while the broker is gone is there when it is back', async () => {

@@ -182,3 +182,12 @@ test('createTopics may be repeated, and names both numbers when the partitions d
     message: expect.stringMatching(/has 3 partitions but 5/) as unknown,
   })
 })
+
+test('createTopics with more replicas than there are brokers names the setting', async () => {
+  const kafka = testClient({ replicationFactor: 3 })
+  const topic = randomName('replicated')
+  await expect(kafka.createTopics([{ topic, partitions: 1, config: {} }])).rejects.toMatchObject({
+    code: 'BROKER_UNAVAILABLE',
+    message: expect.stringContaining('kafka.replicationFactor is 3') as unknown,
+  })
+})
