@@ -9,7 +9,7 @@ import { partitionOf } from '../../src/records/partition.ts'
 import type { OnlineStore, OnlineWrite } from '../../src/runtime/ports.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import type { LearnerSession } from '../../src/runtime/learner-session.ts'
-import { generation as first, learnerRig } from '../support/learner-rig.ts'
+import { generation as first, learnerRig, untilLive } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
 
 const within = { timeout: 20_000, interval: 25 }
@@ -92,6 +92,7 @@ async function runDays(
   await pause()
   await untilLearned(rig, [first, second])
   await rig.control({ live: second, candidate: null, previous: first, liveSinceMs: Date.now() })
+  await untilLive(rig, second)
   // The first hundred are late: their day is over.
   await rig.examples(1_500)
   await pause()

@@ -11,7 +11,7 @@ import type { Lineage } from '../../src/records/reports.ts'
 import { openEngine } from '../../src/runtime/engines/index.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import type { ProgressiveFigures } from '../../src/streams/learner-evaluation.ts'
-import { generation as first, learnerRig, tablesOf } from '../support/learner-rig.ts'
+import { generation as first, learnerRig, tablesOf, untilLive } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
 import { ownRedis } from '../support/own-servers.ts'
 
@@ -111,6 +111,7 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   expect(row).toMatchObject({ offset: -1, recentItems: ['long-ago', 'longer-ago'] })
 
   await rig.control({ live: second, candidate: null, previous: first, liveSinceMs: Date.now() })
+  await untilLive(rig, second)
   await rig.examples(100)
   const switched = await untilLearned(rig, [first, second])
   expect((await learned(rig)).at(-1)!.generation).toBe(second)
@@ -119,6 +120,7 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   expect(switched.figures.popularity24h.cases).toBe(switched.figures.all.cases)
 
   await rig.control({ live: first, previous: second, liveSinceMs: Date.now() })
+  await untilLive(rig, first)
   await rig.examples(50)
   const rolledBack = await untilLearned(rig, [first, second])
   expect((await learned(rig)).at(-1)!.generation).toBe(first)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { inject } from 'vitest'
+import { expect, inject, vi } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { FreshetError } from '../../src/errors.ts'
@@ -266,6 +266,14 @@ async function copyOf(from: string, to: string): Promise<string> {
       await sleep(10)
     }
   }
+}
+
+/** Until the learner has heard that this generation is live: who scores what comes then is no longer chance. */
+export async function untilLive(rig: LearnerRig, generation: string): Promise<void> {
+  await vi.waitFor(
+    async () => expect((await rig.reports('learned')).at(-1)?.generation).toBe(generation),
+    { timeout: 20_000, interval: 25 },
+  )
 }
 
 async function reportsOf(kafka: KafkaClient, topic: string, wanted: string): Promise<Report[]> {
