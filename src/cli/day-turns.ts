@@ -150,10 +150,12 @@ export class DayTurns {
 
   /** Also of the generation before: it scores what is left of its day, and hands the figures over only then. */
   #unlearnt(eventTimeMs: number): string[] {
-    const lineages = this.#reports.learned?.lineages ?? []
-    if (!lineages.some(({ generation }) => generation === this.live)) {
+    const { learned } = this.#reports
+    // What is sent before it has heard of a switch would be scored by the generation before, or not, as chance has it.
+    if (learned === null || learned.generation !== this.live) {
       return ['the learner has not reported on what is live']
     }
+    const { lineages } = learned
     return lineages.flatMap(({ generation, learnedThrough }) => {
       const passed = learnedThrough.filter((each) => each.eventTimeMs >= eventTimeMs)
       if (passed.length === this.#partitions) return []

@@ -7,6 +7,8 @@ import type { KafkaClient, Logger, Tail } from '../runtime/ports.ts'
 
 /** What the learner reports, as far as a run needs it. */
 export interface Learned extends Pick<ReportBodies['learned'], 'lineages'> {
+  /** Live, as far as the learner has heard. */
+  readonly generation: string
   readonly lag: number
   readonly counters: { readonly examples: number }
   readonly figures: { readonly all: RecallFigures; readonly popularity24h: RecallFigures }
@@ -56,10 +58,10 @@ export class ReportWatch {
     await this.#tail?.close()
   }
 
-  #take({ role, kind, body }: Report): void {
+  #take({ role, kind, generation, body }: Report): void {
     switch (`${role}/${kind}`) {
       case 'learner/learned':
-        this.learned = body as unknown as Learned
+        this.learned = { ...(body as unknown as Omit<Learned, 'generation'>), generation }
         for (const resolve of this.#waiting.splice(0)) resolve(this.learned)
         break
       case 'compactor/archiving':
