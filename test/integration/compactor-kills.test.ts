@@ -67,7 +67,7 @@ async function killAtWork(compactor: RoleProcess, random: SeededRandom): Promise
       .filter(({ msg }) => isMoment.test(msg))
   const count = random.between(1, 6)
   await vi.waitFor(() => expect(lines().length).toBeGreaterThan(0), within)
-  const wait = { timeout: 500, interval: 5 }
+  const wait = { timeout: 2_000, interval: 5 }
   await vi.waitFor(() => expect(lines().length).toBeGreaterThanOrEqual(count), wait).catch(() => {})
   await sleep(random.between(0, 30))
   await compactor.kill()

@@ -67,7 +67,8 @@ test('a report of a cut is repeated each second until the control document has i
   rig.start()
   await rig.send(0, ['2026-01-01T10:00Z', '2026-01-05T00:00Z'])
   const said = () => rig.reports.filter(({ kind }) => kind === 'cut').map(({ body }) => body['day'])
-  await vi.waitFor(() => expect(said()).toEqual(['2026-01-01', '2026-01-01', '2026-01-01']), within)
+  await vi.waitFor(() => expect(said().length).toBeGreaterThanOrEqual(3), within)
+  expect(new Set(said())).toEqual(new Set(['2026-01-01']))
   await rig.decide()
   // The days between have nothing in them, and are cut one by one.
   await untilCut(rig, 4)
@@ -152,7 +153,8 @@ test('a cut that turns out to be decided elsewhere makes the compactor begin ane
   const rig = await compactorRig(onTestFinished, { partitions: 1 })
   rig.start()
   await rig.send(0, ['2026-01-01T10:00Z', '2026-01-01T11:00Z', '2026-01-01T12:00Z'])
-  await untilReported(rig)
+  const hasRead = ({ body }: Report) => body['day'] === '2026-01-01' && body['lag'] === 0
+  await vi.waitFor(() => expect(rig.reports.some(hasRead)).toBe(true), within)
   await rig.control({ cuts: { '2026-01-01': [2] }, catalogueCuts: { '2026-01-01': [0] } })
   await rig.decide()
   await rig.send(0, ['2026-01-03T00:00Z'])

@@ -26,6 +26,8 @@ async function world(settings: Record<string, unknown> = {}) {
     documents.push(document)
   })
   onTestFinished(() => watch.close())
+  // The coordinator answers a commit before it writes the marker that readers wait for.
+  await vi.waitFor(() => expect(documents).not.toHaveLength(0), within)
   const newest = () => documents.at(-1)!
   const bootstrap = newest().live!
   /** The new documents once one of them is as wanted. */

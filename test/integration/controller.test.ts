@@ -73,12 +73,12 @@ test('a generation that could not be written whole is never named by a document'
 
 test('of two controllers the second takes over and the first stands by until the second is gone', async () => {
   const { topics, start, documents } = await rig()
-  const first = await start('a', { silentMs: 2_500 })
-  const second = await start('b', { silentMs: 2_500 })
+  const first = await start('a', { silentMs: 5_000 })
+  const second = await start('b', { silentMs: 5_000 })
   await vi.waitFor(() => {
     expect(first.messages).toContain('another controller has taken over: standing by')
   }, within)
-  await new Promise((resolve) => setTimeout(resolve, 3_500))
+  await new Promise((resolve) => setTimeout(resolve, 6_000))
   expect([first.takeovers(), second.takeovers()]).toEqual([1, 1])
   expect(second.messages).not.toContain('another controller has taken over: standing by')
   await second.stop()

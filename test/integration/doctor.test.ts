@@ -17,13 +17,16 @@ async function plantFaults(target: Deployment, redisUrl: string): Promise<void> 
   await admin.connect()
   onTestFinished(() => admin.disconnect())
   await admin.deleteTopics({ topics: [topics.recallRequests, topics.deadLetters] })
-  await expect.poll(() => kafka.topicExists(topics.recallRequests)).toBe(false)
+  const within = { timeout: 20_000 }
+  for (const gone of [topics.recallRequests, topics.deadLetters]) {
+    await expect.poll(() => kafka.topicExists(gone), within).toBe(false)
+  }
   const configEntries = [{ name: 'retention.ms', value: '86400000' }]
   await admin.createTopics({
     topics: [{ topic: topics.recallRequests, numPartitions: 2, configEntries }],
     waitForLeaders: false,
   })
-  await expect.poll(() => kafka.topicExists(topics.recallRequests)).toBe(true)
+  await expect.poll(() => kafka.topicExists(topics.recallRequests), within).toBe(true)
   const examiner = new KafkaExaminer(config.kafka, silentLog)
   onTestFinished(() => Promise.resolve(examiner.close()))
   await examiner.open()

@@ -107,9 +107,9 @@ test('of two indexers one is active; the other stands by and takes over', async 
   await rig.write(randomGeneration('g1', 'a-', 20))
   await rig.write(randomGeneration('g2', 'b-', 20))
   await rig.control({ live: 'g1' })
-  await rig.startIndexer({ instance: 'first', silentMs: 2_000 })
+  await rig.startIndexer({ instance: 'first', silentMs: 5_000 })
   await indexed(rig, 'g1')
-  const stopSecond = await rig.startIndexer({ instance: 'second', silentMs: 2_000 })
+  const stopSecond = await rig.startIndexer({ instance: 'second', silentMs: 5_000 })
   const instances = async () =>
     (await rig.reports()).filter(({ role }) => role === 'indexer').map(({ instance }) => instance)
   const isSecond = (instance: string) => instance === 'second'

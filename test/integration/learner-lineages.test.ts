@@ -134,6 +134,7 @@ test('a candidate catches up beside the live generation, goes live, is rolled ba
   const before = await keysOf(rig, redis, first)
   const replayed = await rig.replayed(rig.stateDir, second)
   expect(replayed.counters.examples).toBe(350)
+  await untilVisible(rig, first)
   await untilVisible(rig, second)
   await expectRowsInRedis(rig, second, replayed)
 
@@ -248,9 +249,10 @@ test('the live generation stays fresh while a candidate has a long way to go, an
   await rig.items(50)
   await rig.examples(100)
   let steps = 0
+  let stepMs = 200
   const engine = secondModel(async (step) => {
     steps++
-    await sleep(20)
+    await sleep(stepMs)
     return step()
   })
   const learner = rig.start({ engine })
@@ -270,6 +272,7 @@ test('the live generation stays fresh while a candidate has a long way to go, an
   const ends = await rig.kafka.offsets(rig.topics.examples)
   // Five times something was learnt and made visible, and the candidate is still on its way.
   expect(through.some(({ learnedThrough }, p) => learnedThrough!.offset < ends[p]!.high)).toBe(true)
+  stepMs = 0
   await untilLearned(rig, [first, second])
 
   await rig.control({ candidate: 'nowhere', kept: [first, 'nowhere'] })

@@ -9,7 +9,7 @@ import type { OnlineStore } from '../../src/runtime/ports.ts'
 import type { Learner } from '../../src/streams/learner.ts'
 import { partitionKeys } from '../../src/runtime/redis/online-store.ts'
 import { encodePosition } from '../../src/runtime/redis/row-value.ts'
-import { generation, learnerRig, tablesOf } from '../support/learner-rig.ts'
+import { copyOf, generation, learnerRig, tablesOf } from '../support/learner-rig.ts'
 import type { LearnerRig } from '../support/learner-rig.ts'
 import { ownRedis, temporaryDir } from '../support/own-servers.ts'
 
@@ -125,7 +125,7 @@ test('a crash right after Redis has the rows, before the checkpoint, leaves no r
   const rig = await learnerRig(onTestFinished, { learner: { checkpointMs: 400 } })
   await rig.items(50)
   const crash = await temporaryDir(onTestFinished)
-  const crashed = crashingStore(rig.store, 6, () => fs.cp(rig.stateDir, crash, { recursive: true }))
+  const crashed = crashingStore(rig.store, 6, async () => void (await copyOf(rig.stateDir, crash)))
   const first = rig.start({ store: crashed.store })
   for (let i = 0; i < 20 && !crashed.hasCrashed(); i++) {
     await rig.examples(40)

@@ -148,8 +148,9 @@ test('a rollback is a switch: to what the pod holds, though it can be read nowhe
 
   const startedAt = performance.now()
   await rig.control({ epoch: 3, live: 'a', previous: 'b' })
-  expect(await eventually(served, (live) => live === 'a', 3_000)).toBe('a')
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(await eventually(served, (live) => live === 'a')).toBe('a')
+  // Sooner than a generation that could not be loaded is tried again.
+  expect(performance.now() - startedAt).toBeLessThan(4_500)
 })
 
 test('a candidate that vanishes is let go of, also while it is not there yet', async () => {

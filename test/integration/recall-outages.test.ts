@@ -47,7 +47,7 @@ test('Redis stopped or emptied: the last known row, then the default one, never 
   expect(away[0]?.items).toEqual(good.items)
   expect(away[0]?.message).toContain('served with the last known row')
   expect(away[3]?.items).toEqual(cold.items)
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(performance.now() - startedAt).toBeLessThan(4_000)
 
   await redis.restart()
   // It came back empty: still nobody is cold.

@@ -255,7 +255,7 @@ describe('a generation', () => {
     for (let i = 0; i < 20; i++) expect((await served()).generation).toBe('a')
     // A later revision that is whole is taken at once.
     await own.publish(broken, { revision: 2 })
-    const healed = await eventually(served, ({ generation }) => generation === 'broken', 3_000)
+    const healed = await eventually(served, ({ generation }) => generation === 'broken')
     expect(healed.items).toHaveLength(10)
   })
 

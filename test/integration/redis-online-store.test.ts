@@ -241,13 +241,13 @@ test('while Redis is gone every call fails at once; after its restart they work 
 
 test('a Redis that stands still costs a read its deadline and no more, and a write its time limit', async () => {
   const redis = await ownRedis(onTestFinished)
-  const store = await open(redis.address, { commandTimeoutMs: 400 })
+  const store = await open(redis.address, { commandTimeoutMs: 3_000 })
   await load(store, 'g', [row('u', 1)])
   process.kill(redis.pid(), 'SIGSTOP')
   try {
     const started = performance.now()
     await expect(store.read('g', 2, 'u', 50)).rejects.toMatchObject({ code: 'TIMEOUT' })
-    expect(performance.now() - started).toBeLessThan(350)
+    expect(performance.now() - started).toBeLessThan(2_500)
     const write = store.write(writeOf('g', [row('u', 2)], 2))
     await expect(write).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
   } finally {

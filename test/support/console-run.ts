@@ -112,7 +112,8 @@ async function userWithClicks({ target: { kafka, topics } }: ConsoleRun): Promis
   const [ends] = await kafka.offsets(partition.topic)
   let found = ''
   await kafka.readRange(partition, ends!.low, ends!.high, ({ records }) => {
-    for (const { key } of records) found = key?.toString() ?? found
+    // The visitor with a page for an id is clicked by the tests, and is none of the usual ones.
+    for (const { key } of records) if (key !== null && String(key) !== evil) found = String(key)
   })
   return found
 }

@@ -255,7 +255,7 @@ function mortalStore(store: OnlineStore): { store: OnlineStore; kill(): void } {
 }
 
 /** Files may come and go meanwhile. */
-async function copyOf(from: string, to: string): Promise<string> {
+export async function copyOf(from: string, to: string): Promise<string> {
   for (let attempts = 0; ; attempts++) {
     try {
       await fs.rm(to, { recursive: true, force: true })
